@@ -1,7 +1,7 @@
-"""The initial checkpoint.
+"""Writes the initial checkpoint.
 
-A run starts from a checkpoint on disk even when it starts from nothing: the same weights then reach one process, many
-ranks and a sharded optimizer, each of which would draw otherwise (DeepSpeed ZeRO-3 initialises shard by shard).
+A run from scratch also starts from a checkpoint on disk, so that one process, many ranks and a sharded optimizer all
+get the same weights; DeepSpeed ZeRO-3, for example, would initialize shard by shard.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ def write_initial(
     shard_bytes: int = SHARD_BYTES,
     make_config: Callable[..., Any] = new_config,
 ) -> dict[str, object]:
-    """Writes the checkpoint that a run from scratch starts with; memory is needed for one shard.
+    """Writes the initial checkpoint of a run from scratch, with one shard in memory at a time.
 
     Args:
         out: an existing folder.
         params: shape of the model.
-        tokenizer: folder of the tokenizer, which is copied; its length gives the model's rows.
+        tokenizer: folder of the tokenizer, which is copied; its length determines the model's vocabulary rows.
         seed: seed of the weights (see `initialization.py`).
         dtype: `float32`, `bfloat16` or `float16`.
         bos_token_id, eos_token_id, pad_token_id: ids of the tokenizer; eos may be several.
         generation: the recipe's generation settings, as in generation_config.json, without the ids.
-        shard_bytes: largest size of a weight file.
-        make_config: `registration.config`, or that of a variant, whose type is registered.
+        shard_bytes: maximum size of a weight file.
+        make_config: `registration.config`, or that of a registered variant.
     Returns:
         Statistics: `parameters` (by part), `vocab_size` (model rows), `tokenizer_length`, `bytes`, `files`.
     Raises:
-        KormoError: no tokenizer, an id outside of it, an unknown generation setting, an unknown dtype.
+        KormoError: no tokenizer, an id that it does not have, an unknown generation setting, an unknown dtype.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -75,14 +75,14 @@ def write_initial(
     shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
     def make(name: str) -> torch.Tensor:
-        """One weight, drawn by its name: the same on every rank and in any order."""
+        """One weight, determined by its name."""
         return draw(name, shapes[name], seed=seed, std=params.initializer_range, dtype=kind)
 
     copied = copy_tokenizer(tokenizer, out)
     files = write_sharded(out, shapes, make, kind.itemsize, shard_bytes, draw_all)
     write_json(out / "generation_config.json", generation_json)
     fields = readable_by_all(config_json(config), str(out / "config.json"))
-    write_json(out / "config.json", fields)  # last: without it the folder is no checkpoint
+    write_json(out / "config.json", fields)  # last: a folder without it is not a checkpoint
     return {
         "parameters": counted(shapes),
         "vocab_size": config.vocab_size,
@@ -93,10 +93,10 @@ def write_initial(
 
 
 def counted(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """Number of parameters by part, of weights as they are named; `shape.parameters` says the same of a `kormo`.
+    """Number of parameters by part, from the names of the weights; equals `shape.parameters` for a `kormo`.
 
     Args:
-        shapes: name -> shape of each weight; one that is tied is named once.
+        shapes: name -> shape of each weight; a tied weight occurs once.
     """
     parts = dict.fromkeys(("input_embedding", "attention", "mlp", "norms", "lm_head"), 0)
     for name, shape in shapes.items():
@@ -116,8 +116,8 @@ def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) ->
     """The content of a generation_config.json, checked by transformers.
 
     Raises:
-        KormoError: a setting that transformers does not know (it would be ignored in silence), a value it
-            refuses, or a token id among the settings.
+        KormoError: a setting unknown to transformers (which would silently ignore it), a value it
+            rejects, or a token id among the settings.
     """
     from transformers import GenerationConfig
 

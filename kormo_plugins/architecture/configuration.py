@@ -1,8 +1,7 @@
 """`KORMoConfig`: the config.json of a KORMo checkpoint.
 
-The fields are Llama's, for the mathematics is Llama's. What is added is strictness: transformers gives a
-field that is missing from a file its Llama default (RoPE base 10,000, epsilon 1e-6), and a KORMo read that
-way is another model that still answers. Such a file is refused.
+The fields are Llama's. In addition, missing fields are refused: transformers would fill in Llama's defaults (RoPE base
+10,000, epsilon 1e-6), which silently gives a different model.
 """
 
 from __future__ import annotations
@@ -25,28 +24,27 @@ REQUIRED = (
     "rms_norm_eps",
 )
 ROPE = ("rope_parameters", "rope_theta")
-"""Where a file may say RoPE's base: transformers 5 writes the first, the published checkpoints have the
-second."""
+"""Keys of RoPE's base: transformers 5 writes the first, the published checkpoints have the second."""
 
 
 class KORMoConfig(LlamaConfig):
     """Configuration of a KORMo model.
 
-    Takes the arguments of `LlamaConfig`; KORMo has no biases, no dropout and no RoPE scaling. Build one
-    through the component `kormo`, which asks for every value; the class itself must also be callable without
-    arguments, as transformers compares a config with its class's defaults when it writes one.
+    Takes the arguments of `LlamaConfig`; KORMo has no biases, no dropout and no RoPE scaling. Create one
+    with the component `kormo`, which requires every value; the class itself must be callable without arguments,
+    since transformers compares a config with its class's defaults when it saves one.
     """
 
     model_type = "kormo"
     own: ClassVar[tuple[str, ...]] = ()
-    """Fields that a variant (`variants/`) has beyond Llama's; a file must have them too."""
+    """Additional required fields of a variant (`variants/`)."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, object], **kwargs: object) -> Any:
         """A config from the content of a config.json.
 
         Raises:
-            KormoError: a value is missing that would otherwise silently become a Llama default, or RoPE has two bases.
+            KormoError: a missing value, which would silently become a Llama default, or two RoPE bases.
         """
         missing = [key for key in (*REQUIRED, *cls.own) if config_dict.get(key) is None]
         if all(config_dict.get(key) is None for key in ROPE):
@@ -55,7 +53,7 @@ class KORMoConfig(LlamaConfig):
             raise KormoError(
                 where=f"config.json of a {cls.model_type} checkpoint",
                 found=f"no {', '.join(missing)}",
-                why="transformers would fill in Llama's defaults, and run another model in silence",
+                why="transformers would silently fill in Llama's defaults, which gives a different model",
                 do="add the values that the model was trained with",
             )
         rope_base(config_dict, f"config.json of a {cls.model_type} checkpoint")

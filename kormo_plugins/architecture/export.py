@@ -1,8 +1,8 @@
-"""The plain Llama layout of a checkpoint, which opens anywhere without this package, and the way back.
+"""Conversion of a checkpoint to the plain Llama layout, which opens without this package, and back.
 
-Nothing is taken on trust: after the files are written, both folders are opened from disk and run on one fixed
-batch in fp32, and the new one gets its name only if the logits are equal to the last bit. The record that is left in
-it has the checksums of what decides those logits, so that a conversion that was changed since is not converted on.
+Every conversion is verified: after writing, both folders are opened from disk and run on a fixed batch in fp32, and the
+new folder is renamed into place only if the logits are bit-identical. A record in it has checksums of the files that
+determine the logits, so that a conversion that was modified later is not converted again.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     Convert = Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 RECORD = "kormo_export.json"
-"""Says that a folder is a conversion, of what, and what was compared; only such a folder may be replaced."""
+"""File that marks a folder as a conversion, with its source and checksums; only such a folder may be replaced."""
 
 PROBE = (2, 64)
-"""Rows and tokens of the batch that both layouts are compared on."""
+"""Rows and tokens of the batch used for the comparison."""
 
 
 def equality(record: Mapping[str, object]) -> str:
-    """How what was compared agreed, in words; of statistics or of the record of an export."""
+    """Result of the comparison in words, from the statistics or the record of an export."""
     return f"all within {record['within']:g}" if record.get("within") else "all equal"
 
 
@@ -59,11 +59,11 @@ def export_llama(checkpoint: Path, out: Path) -> dict[str, object]:
 
     Args:
         checkpoint: folder of a finished KORMo checkpoint.
-        out: folder to make; an earlier export there is replaced once the new one is whole.
+        out: folder to create; an earlier export there is replaced once the new one is complete.
     Returns:
         Statistics: `files`, `bytes` (of the weights), `compared` (logits found equal).
     Raises:
-        KormoError: not a KORMo checkpoint; damaged or missing files; `out` is something else; unequal logits.
+        KormoError: not a KORMo checkpoint; damaged or missing files; `out` is not an earlier export; unequal logits.
     """
     register()
     config = _config(checkpoint, MODEL_TYPE)
@@ -78,12 +78,12 @@ def import_llama(checkpoint: Path, out: Path) -> dict[str, object]:
 
 
 def converted(checkpoint: Path, out: Path, model_type: str, form: Form, own: set[str]) -> dict[str, object]:
-    """Writes a checkpoint of a variant in its plain layout; as `export_llama`, which says what is raised.
+    """Writes a checkpoint of a variant in its plain layout; raises as `export_llama`.
 
     Args:
         model_type: of the checkpoint.
         form: the plain layout.
-        own: fields of config.json that only the variant has.
+        own: fields of config.json that are specific to the variant.
     Returns:
         Statistics of `export_llama`, and `layout`, the name of the plain layout.
     """
@@ -153,11 +153,11 @@ def _convert(
 
 
 def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -> None:
-    """Refuses to replace anything but an earlier conversion to the same, and never what is being converted.
+    """Refuses to replace anything but an earlier conversion to the same layout, or the source itself.
 
     Args:
-        to: the layout that is to be written.
-        file: the one file that holds its weights, if their form is a part of its name.
+        to: the target layout.
+        file: the single weight file, if its name depends on the dtype of the weights.
     """
     if checkpoint.resolve().is_relative_to(out.resolve()):
         raise KormoError(
@@ -188,7 +188,7 @@ def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -
 
 
 def check_unchanged(checkpoint: Path) -> None:
-    """Refuses to go on from a conversion of which a file is no longer as it was written.
+    """Refuses a conversion with a file that was modified since.
 
     Raises:
         KormoError: names the file, or the record of the conversion.
@@ -208,10 +208,10 @@ def check_unchanged(checkpoint: Path) -> None:
 
 
 def read_record(checkpoint: Path) -> dict[str, Any]:
-    """What a conversion wrote of itself: `from`, `to`, and checksums of its `files` and of those `beside` them.
+    """The record of a conversion: `from`, `to`, and checksums of its `files` and of those `beside` them.
 
     Raises:
-        KormoError: it is damaged or was edited.
+        KormoError: the record is damaged or was edited.
     """
     path, fix = checkpoint / RECORD, f"remove {checkpoint}, and convert the original again"
     record = read_object(path, missing=("a conversion writes it", "convert the original again"), fix=fix)
@@ -227,7 +227,7 @@ def _write(checkpoint: Path, out: Path, config: dict[str, object], convert: Conv
     places: dict[str, str] = {}
     for source in sources:
         weights = convert(read_weights(source))
-        if weights:  # a file may hold nothing but what the other layout has no place for
+        if weights:  # a file may only contain weights that the other layout lacks
             write_weights(out / source.name, weights)
             places |= dict.fromkeys(weights, source.name)
     if (checkpoint / INDEX).exists():
@@ -241,12 +241,12 @@ def _write(checkpoint: Path, out: Path, config: dict[str, object], convert: Conv
 
 
 def _verify(first: Path, second: Path, within: float) -> int:
-    """Raises unless both folders compute the same, up to a difference; returns the number of logits compared."""
+    """Raises if the logits of both folders differ by more than `within`; returns the number of logits compared."""
 
     expected = _logits(first)  # one model in memory at a time: 43 GB each at 10B
     found = _logits(second)
     difference = (expected - found).abs().max().item()
-    if not difference <= within:  # nor if it is no number
+    if not difference <= within:  # also refuses NaN
         raise KormoError(
             where=str(first),
             found=f"fp32 logits that differ by up to {difference:.3g} from the converted model's",

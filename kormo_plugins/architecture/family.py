@@ -1,4 +1,4 @@
-"""The component `kormo`: the model family behind the contract of `hookspecs.py`.
+"""The component `kormo`, which implements the model family contract of `hookspecs.py`.
 
     family = registry().load("architecture", "kormo")
     family.register()  # AutoModelForCausalLM now opens KORMo folders
@@ -6,7 +6,7 @@
                            pad_token_id=125_032)
     model = family.initial(config, seed=42, dtype="bfloat16")
 
-torch and transformers are imported by the methods, so that listing components stays instant.
+The methods import torch and transformers, so that listing components is fast.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class KORMoFamily:
     """KORMo: see `modeling.py` for the mathematics."""
 
     def register(self) -> None:
-        """Teaches transformers and Axolotl the type `kormo`; see `registration.register`."""
+        """Registers the type `kormo` with transformers and Axolotl; see `registration.register`."""
         registration.register()
 
     def config(self, params: KormoArchitecture, **ids: Any) -> PretrainedConfig:
@@ -41,14 +41,14 @@ class KORMoFamily:
         return registration.config(params, **ids)
 
     def initial(self, config: PretrainedConfig, seed: int, dtype: str) -> KORMoForCausalLM:
-        """A new model in memory, with the weights of `initialization.draw`; no global random state is used.
+        """A new model in memory with the weights of `initialization.draw`; does not use the global random state.
 
         Args:
             config: from `config()`.
             seed: seed of the recipe.
             dtype: one of `DTYPES`.
         Raises:
-            KormoError: another dtype.
+            KormoError: unknown dtype.
         """
         import torch
         from transformers import AutoModelForCausalLM
@@ -65,27 +65,27 @@ class KORMoFamily:
         return model
 
     def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, object]:
-        """The checkpoint that a run from scratch starts with; see `checkpoint.write_initial`."""
+        """Writes the initial checkpoint; see `checkpoint.write_initial`."""
         return write_initial(out, params, **options)
 
     def export_llama(self, checkpoint: Path, out: Path) -> dict[str, object]:
-        """The checkpoint as a plain Llama, verified by logits; see `export.export_llama`."""
+        """Converts a checkpoint to plain Llama, verified by logits; see `export.export_llama`."""
         return export_llama(checkpoint, out)
 
     def import_llama(self, checkpoint: Path, out: Path) -> dict[str, object]:
-        """A plain Llama checkpoint as one of this family, verified by logits; see `export.import_llama`."""
+        """Converts a plain Llama checkpoint to this family, verified by logits; see `export.import_llama`."""
         return import_llama(checkpoint, out)
 
     def to_llama(
         self, config: PretrainedConfig, weights: Mapping[str, torch.Tensor]
     ) -> tuple[PretrainedConfig, dict[str, torch.Tensor]]:
-        """The same model as a plain Llama: a `LlamaConfig`, and the same tensors under Llama's names."""
+        """The model as plain Llama: a `LlamaConfig`, and the same tensors under Llama's names."""
         return llama_config(config), renamed(weights, TO_LLAMA)
 
     def from_llama(
         self, config: PretrainedConfig, weights: Mapping[str, torch.Tensor]
     ) -> tuple[PretrainedConfig, dict[str, torch.Tensor]]:
-        """The same model as a KORMo: the inverse of `to_llama`."""
+        """The model as KORMo: the inverse of `to_llama`."""
         return kormo_config(config), renamed(weights, FROM_LLAMA)
 
 

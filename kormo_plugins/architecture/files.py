@@ -1,6 +1,6 @@
-"""The files of a checkpoint folder: sharded safetensors, JSON configs, and the tokenizer that travels along.
+"""Files of a checkpoint folder: sharded safetensors, JSON configs, and the tokenizer.
 
-Every file is written under a temporary name and then renamed, so that a killed process leaves none half made.
+Every file is written under a temporary name and then renamed, so that a killed process leaves no partial file.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ NOTE = {
     "how_to_open": "model_type kormo is of the package kormo-plugins; a finished run has the same model as a plain "
     "Llama in its folder export/, and `kormo export FOLDER --to llama OUT` makes one of any checkpoint"
 }
-"""Stands in every config.json of the type `kormo`, for whoever opens the folder without this package."""
+"""Note in every config.json of the type `kormo`, for users who open the folder without this package."""
 
 VARIANT_NOTE = {
     "how_to_open": "this model_type is of the package kormo-plugins; where transformers has a class that computes the "
     "same, a finished run has it in its folder export/"
 }
-"""The same, in the variants' (`variants/`)."""
+"""The same note for the variants (`variants/`)."""
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000
-"""Largest size of one weight file unless one tensor is larger: the shards of the published checkpoint."""
+"""Maximum size of a weight file unless one tensor is larger, as in the published checkpoint."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -54,25 +54,25 @@ TOKENIZER_FILES = (
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint.
+    """Reads a JSON object from a file of a checkpoint.
 
     Raises:
-        KormoError: there is no such file, or no JSON object in it.
+        KormoError: the file does not exist, or is not a JSON object.
     """
     missing = "a checkpoint folder has one", "name the folder of a finished checkpoint"
     return read_object(path, missing=missing, fix="write the checkpoint again")
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
-    """Writes a JSON object as transformers does (indented, sorted), in one step."""
+    """Writes a JSON object as transformers does (indented, sorted), atomically."""
     json_file.write_json(path, value, sort_keys=True)
 
 
 def readable_by_all(fields: Mapping[str, object], where: str) -> dict[str, object]:
-    """The content of a config.json so that transformers 4 and 5 read the same model, and a person what it is.
+    """The content of a config.json, with the keys of both transformers 4 and 5, and a note for people.
 
     Raises:
-        KormoError: it names two bases of RoPE.
+        KormoError: two different RoPE bases.
     """
     kind = str(fields.get("model_type"))
     note = NOTE if kind == "kormo" else VARIANT_NOTE if kind.startswith("kormo_") else {}
@@ -80,7 +80,7 @@ def readable_by_all(fields: Mapping[str, object], where: str) -> dict[str, objec
 
 
 def config_json(config: PretrainedConfig) -> dict[str, object]:
-    """The content of config.json as transformers writes it, less the path that the config was read from."""
+    """The content of config.json as transformers writes it, without the path that it was read from."""
     fields: dict[str, object] = json.loads(config.to_json_string())
     fields.pop("_name_or_path", None)
     return fields
@@ -91,7 +91,7 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises:
         KormoError: there are none (pickled weights are never opened), one is missing, or the index names a
-            file outside of the folder.
+            file outside the folder.
     """
     index = folder / INDEX
     if not index.exists():
@@ -138,17 +138,17 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def tensor_bytes(path: Path) -> int:
-    """Bytes of the tensors in a safetensors file, its header apart: what `total_size` of an index adds up."""
+    """Bytes of the tensors in a safetensors file, without its header: its part of the index's `total_size`."""
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     return path.stat().st_size - 8 - header
 
 
 def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Writes one safetensors file, in one step."""
+    """Writes one safetensors file atomically."""
     from safetensors.torch import save_file
 
-    # transformers refuses a file that does not name its format
+    # transformers refuses a file without its format in the metadata
     replace(path, lambda temporary: save_file(dict(weights), temporary, metadata={"format": "pt"}))
 
 
@@ -160,15 +160,15 @@ def write_sharded(
     shard_bytes: int = SHARD_BYTES,
     make_all: MakeAll | None = None,
 ) -> list[Path]:
-    """Writes weights shard by shard, so that one shard at a time is in memory.
+    """Writes weights with one shard in memory at a time.
 
     Args:
-        folder: where to.
-        shapes: name -> shape of each weight, in the order to be written.
-        make: gives the weight of a name.
+        folder: target folder.
+        shapes: name -> shape of each weight, in the order of writing.
+        make: returns the weight of a name.
         itemsize: bytes per element.
-        shard_bytes: largest size of a file.
-        make_all: calls `make` for the weights of a file (names and numbers of values), several at a time.
+        shard_bytes: maximum size of a file.
+        make_all: calls `make` for the weights of a file (name -> number of values), several in parallel.
     Returns:
         The files, without the index.
     """
@@ -189,7 +189,7 @@ def write_sharded(
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         write_weights(folder / file, weights(names))
         weight_map.update(dict.fromkeys(names, file))
-    # The index comes last: a folder that has one has all of its shards.
+    # The index is written last: a folder with an index has all of its shards.
     write_json(folder / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map})
     return [folder / file for file in dict.fromkeys(weight_map.values())]
 
@@ -214,10 +214,10 @@ def _product(shape: tuple[int, ...]) -> int:
 
 
 def copy_tokenizer(source: Path, out: Path) -> list[str]:
-    """Copies the tokenizer's files, its settings so that transformers 4 reads them too; returns their names.
+    """Copies the tokenizer's files, with settings that transformers 4 also reads; returns their names.
 
     Raises:
-        KormoError: there is no tokenizer in `source`.
+        KormoError: no tokenizer in `source`.
     """
     names = [name for name in TOKENIZER_FILES if (source / name).is_file()]
     if not {"tokenizer.json", "tokenizer.model"} & set(names):
@@ -235,7 +235,7 @@ def copy_tokenizer(source: Path, out: Path) -> list[str]:
 
 
 def tokenizer_length(folder: Path) -> int:
-    """The number of ids that the embedding must have a row for: the largest id of the tokenizer, plus one."""
+    """The number of embedding rows that the tokenizer requires: its largest id plus one."""
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"

@@ -1,14 +1,14 @@
-"""The first weights of a model, each one a pure function of (seed, name of the weight).
+"""Initial weights, each a pure function of (seed, name of the weight).
 
-KORMo draws every linear and embedding weight from N(0, initializer_range²) and sets the norms to 1. Here each
-weight has a random stream of its own: Philox, a counter-based generator (Salmon et al. 2011), keyed by the
-SHA-256 of seed and name. So the draw does not depend on the order in which weights are made, on how many
-files they are split into, on the global random state (which is left alone), on the dtype they are stored in
-or on the number of ranks; and a deeper model shares its first layers with a shallower one of the same width.
+KORMo draws every linear and embedding weight from N(0, initializer_range²) and sets the norms to 1. Here each weight
+has its own random stream: Philox, a counter-based generator (Salmon et al. 2011), keyed by the SHA-256 of seed and
+name. So the values do not depend on the order of creation, the number of files, the global random state (which is not
+used), the stored dtype or the number of ranks; and a deeper model shares its first layers with a shallower one of the
+same width.
 
-So weights are drawn side by side, one a core (`draw_all`): numpy draws without holding Python's lock. A single weight
-is not divided: the ziggurat method takes now and then more than one random number for a value, so where a value stands
-in the stream is known only when those before it are drawn.
+Weights are drawn in parallel, one per core (`draw_all`): numpy releases the GIL while drawing. A single weight is not
+split: the ziggurat method sometimes consumes more than one random number per value, so the position of a value in the
+stream depends on all values before it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def draw(name: str, shape: tuple[int, ...], *, seed: int, std: float, dtype: tor
         shape: its shape; vectors are norms, matrices are linear or embedding weights.
         seed: seed of the recipe.
         std: standard deviation of the normal.
-        dtype: what to round to; the draw itself is fp32.
+        dtype: of the result; values are drawn in fp32 and rounded.
     """
     import torch
 
@@ -51,12 +51,12 @@ def draw(name: str, shape: tuple[int, ...], *, seed: int, std: float, dtype: tor
 def draw_all(
     make: Callable[[str], Made], shapes: Iterable[tuple[str, int]], threads: int | None = None
 ) -> dict[str, Made]:
-    """Weights by name, drawn by all cores that this process may use, the largest first.
+    """Draws weights in parallel on all cores available to this process, the largest first.
 
     Args:
-        make: gives the weight of a name, whichever thread asks.
+        make: returns the weight of a name; must be thread-safe.
         shapes: names, in the order of the result, and their numbers of values.
-        threads: how many draw at a time; None: as many as there are cores. The bits do not depend on it.
+        threads: number of threads; None: one per core. The values do not depend on it.
     """
     sizes = dict(shapes)
     with ThreadPoolExecutor(max_workers=threads or len(os.sched_getaffinity(0))) as pool:

@@ -1,10 +1,10 @@
-"""KORMo's weight names and Llama's: two norms of each layer are called differently, and nothing else differs.
+"""Mapping between KORMo's and Llama's weight names: only two norms per layer differ.
 
     model.layers.N.pre_attention_layernorm  <->  model.layers.N.input_layernorm
     model.layers.N.pre_mlp_layernorm        <->  model.layers.N.post_attention_layernorm
 
-Note that Llama's `post_attention_layernorm` is the norm *before* the MLP. The renaming is the one that the
-authors showed to give bit-identical fp32 logits (huggingface/transformers #46427).
+Note that Llama's `post_attention_layernorm` is the norm *before* the MLP. The authors showed that this renaming gives
+bit-identical fp32 logits (huggingface/transformers #46427).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ FROM_LLAMA = {theirs: ours for ours, theirs in TO_LLAMA.items()}
 
 
 def renamed(weights: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
-    """`weights` under the other layout's names; values and order stay.
+    """Renames `weights` to the other layout; values and order do not change.
 
     Args:
         weights: name of each weight in the source layout -> anything.
         names: `TO_LLAMA` or `FROM_LLAMA`.
     Raises:
-        KormoError: a name already belongs to the target layout, so the source is not what it is said to be.
+        KormoError: a name already belongs to the target layout, so the source has the wrong layout.
     """
     out: dict[str, T] = {}
     for name, value in weights.items():
@@ -42,7 +42,7 @@ def renamed(weights: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
             raise KormoError(
                 where="the weights of a checkpoint",
                 found=f"the name {name!r}",
-                why="it belongs to the layout to be made",
+                why="it already belongs to the target layout",
                 do="give a checkpoint of the other layout: its config.json says which one it is",
             )
         for old, new in names.items():
@@ -52,14 +52,14 @@ def renamed(weights: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
 
 
 def llama_config(config: PretrainedConfig) -> PretrainedConfig:
-    """The `LlamaConfig` that computes what the `KORMoConfig` does."""
+    """The `LlamaConfig` equivalent to a `KORMoConfig`."""
     from transformers import LlamaConfig
 
     return LlamaConfig.from_dict({**portable(config), "architectures": ["LlamaForCausalLM"]})
 
 
 def kormo_config(config: PretrainedConfig) -> PretrainedConfig:
-    """The `KORMoConfig` that computes what the `LlamaConfig` does."""
+    """The `KORMoConfig` equivalent to a `LlamaConfig`."""
     from kormo_plugins.architecture.configuration import KORMoConfig
 
     made: PretrainedConfig = KORMoConfig.from_dict({**portable(config), "architectures": ["KORMoForCausalLM"]})
@@ -67,6 +67,6 @@ def kormo_config(config: PretrainedConfig) -> PretrainedConfig:
 
 
 def portable(config: PretrainedConfig) -> dict[str, object]:
-    """All fields but those that say which class it is; `auto_map` names remote code, which is never run."""
+    """All fields except those that name the class; `auto_map` names remote code, which is never run."""
     fields = config.to_dict()
     return {key: fields[key] for key in fields if key not in ("model_type", "auto_map", "architectures", *NOTE)}

@@ -1,11 +1,11 @@
-"""KORMo as transformers classes: Llama's parts, KORMo's names, and one more check.
+"""KORMo as transformers classes: Llama's parts, KORMo's names, and one additional check.
 
 A layer is the plain pre-norm residual block
 
     x = x + Attention(RMSNorm(x))        weights `pre_attention_layernorm`, `self_attn.{q,k,v,o}_proj`
     x = x + MLP(RMSNorm(x))              weights `pre_mlp_layernorm`, `mlp.{gate,up,down}_proj`
 
-so renaming the two norms gives a Llama whose logits are the same to the last bit (`layout.py`). Decisions:
+so renaming the two norms gives a Llama with bit-identical logits (`layout.py`). Decisions:
 
 *Parts are looked up in `modeling_llama` when a model is built*, not imported by name: fused kernels (Liger)
 replace `LlamaRMSNorm` and `LlamaMLP` in that module, and the forward of `LlamaForCausalLM`, which is
@@ -14,17 +14,16 @@ inherited here.
 *RMSNorm casts as Llama does*: to the weights' dtype first, then times the weight. The published KORMo code
 multiplies in fp32 and casts last. In fp32 the two are the same; in bf16 they differ by one rounding per norm:
 on a random nano model the logits moved by 0.9% of their standard deviation, while either order is 1.0% away
-from the fp32 logits. With Llama's order the model that is trained, the export that is served and the fused
-kernels compute one thing.
+from the fp32 logits. With Llama's order the trained model, the served export and the fused
+kernels compute the same.
 
-*No padding index in the embedding*: torch would freeze that row, and a tokenizer whose pad is also its
-document end would lose the gradient of the latter. Padding needs no freezing: it is neither attended to nor
-predicted.
+*No padding index in the embedding*: torch would freeze that row, and a tokenizer whose pad token is also its
+end-of-document token would lose the gradient of the latter. Padding is neither attended to nor predicted, so it
+needs no freezing.
 
-Documents packed into a row are kept apart by positions that restart at 0, but transformers makes a mask of
-these only when there is neither an attention mask nor a cache. `use_cache` is true by default, and a silent
-leak between documents is the price; so that combination raises here, and training never makes a cache unless
-told to.
+*Packed documents* are separated by positions that restart at 0, but transformers only derives a mask from these without
+an attention mask and without a cache. With `use_cache`, the default, documents would silently attend to each other; so
+that combination raises here, and in training mode the default is no cache.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class KORMoDecoderLayer(GradientCheckpointingLayer):
 
     Args:
         config: the model's configuration.
-        layer_idx: number of the layer from 0, its place in the key-value cache.
+        layer_idx: index of the layer, also in the key-value cache.
     """
 
     def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
@@ -59,11 +58,11 @@ class KORMoDecoderLayer(GradientCheckpointingLayer):
         self.pre_mlp_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
 
     def make_attention(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
-        """The attention of this layer; a variant may have another (`variants/`)."""
+        """Creates the attention of this layer; variants override it (`variants/`)."""
         return modeling_llama.LlamaAttention(config=config, layer_idx=layer_idx)
 
     def make_mlp(self, config: KORMoConfig) -> nn.Module:
-        """The MLP of this layer; likewise."""
+        """Creates the MLP of this layer; variants override it."""
         return modeling_llama.LlamaMLP(config)
 
     def forward(self, hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
@@ -75,7 +74,7 @@ class KORMoDecoderLayer(GradientCheckpointingLayer):
 
 
 class KORMoPreTrainedModel(LlamaPreTrainedModel):
-    """What transformers needs to know about the family; the rest is Llama's."""
+    """Class attributes that transformers needs for this family; the rest is Llama's."""
 
     config: KORMoConfig
     config_class = KORMoConfig
@@ -92,7 +91,7 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
     layer_class: ClassVar[type[nn.Module]] = KORMoDecoderLayer
 
     def __init__(self, config: KORMoConfig) -> None:
-        # Past LlamaModel, which would build its own layers first: 40 GB for nothing at 10B.
+        # Skips LlamaModel, which would build its own layers first: 40 GB at 10B.
         super(LlamaModel, self).__init__(config)
         self.vocab_size = config.vocab_size
         self.padding_idx = None
@@ -104,7 +103,7 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
         self.post_init()
 
     def make_layer(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
-        """The layer number `layer_idx`, from 0."""
+        """Creates the layer with index `layer_idx`."""
         return self.layer_class(config, layer_idx)
 
     def forward(
@@ -120,7 +119,7 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
         """As `LlamaModel.forward`, but: `use_cache=None` means no cache in training mode.
 
         Raises:
-            KormoError: positions restart in a row while there is a cache: documents would see each other.
+            KormoError: positions restart in a row while there is a cache: documents would attend to each other.
         """
         if use_cache is None:
             use_cache = bool(self.config.use_cache) and not self.training
@@ -128,7 +127,7 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
             raise KormoError(
                 where="KORMoModel.forward",
                 found="position_ids that restart within a row, together with a key-value cache",
-                why="only without a cache are packed documents kept apart; these would see each other",
+                why="packed documents are only separated without a cache; these would attend to each other",
                 do="pass use_cache=False and no past_key_values, or give each document a row of its own",
             )
         return super().forward(
@@ -148,7 +147,7 @@ class KORMoForCausalLM(KORMoPreTrainedModel, LlamaForCausalLM):
     body_class: ClassVar[type[KORMoModel]] = KORMoModel
 
     def __init__(self, config: KORMoConfig) -> None:
-        super(LlamaForCausalLM, self).__init__(config)  # past LlamaForCausalLM, as above
+        super(LlamaForCausalLM, self).__init__(config)  # skips LlamaForCausalLM, as above
         self.model = self.body_class(config)
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
@@ -156,11 +155,10 @@ class KORMoForCausalLM(KORMoPreTrainedModel, LlamaForCausalLM):
 
 
 def _restarts(position_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> bool:
-    """Whether positions fail to increase between two neighbouring tokens that both count.
+    """Whether positions fail to increase between two adjacent tokens that are not padding.
 
-    Positions [batch, sequence]; a mask [batch, keys] marks padding, whose positions mean nothing. Other
-    forms of masks determine attention by themselves. Decoding (one token) and tracing, where values are unknown, are
-    not looked at.
+    Positions [batch, sequence]; a mask [batch, keys] marks padding, whose positions are ignored. Other
+    masks determine attention themselves. False for decoding (one token) and tracing, where values are unknown.
     """
     if position_ids is None or position_ids.ndim != 2 or position_ids.shape[1] < 2:
         return False

@@ -1,6 +1,6 @@
-"""The type `kormo` in transformers and Axolotl, and its configuration from a shape.
+"""Registers the type `kormo` with transformers and Axolotl, and creates its configuration from a shape.
 
-Everything else in this room stands on these two functions; `family.py` puts them behind the contract.
+`family.py` exposes both functions through the component contract.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def register() -> None:
-    """Teaches transformers, and Axolotl where it is installed, the type `kormo`. Calling it again changes
-    nothing."""
+    """Registers the type `kormo` with transformers, and with Axolotl if installed. Idempotent."""
     from kormo_plugins.architecture.configuration import KORMoConfig
     from kormo_plugins.architecture.modeling import KORMoForCausalLM, KORMoModel
 
@@ -31,14 +30,14 @@ def register() -> None:
 
 
 def register_type(model_type: str, config_class: type, model_class: type, causal_class: type) -> None:
-    """Teaches transformers, and Axolotl where it is installed, a type of this room."""
+    """Registers a model type with transformers, and with Axolotl if installed."""
     import transformers
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
     AutoConfig.register(model_type, config_class, exist_ok=True)
     AutoModel.register(config_class, model_class, exist_ok=True)
     AutoModelForCausalLM.register(config_class, causal_class, exist_ok=True)
-    # `transformers serve` looks the class that config.json names up in the package itself.
+    # `transformers serve` looks up the class named in config.json in the package itself.
     setattr(transformers, causal_class.__name__, causal_class)
     if importlib.util.find_spec("axolotl"):
         _register_with_axolotl(model_type)
@@ -58,11 +57,11 @@ def config(
 
     Args:
         params: its shape.
-        vocab_size: length of the tokenizer; the model gets `padded_vocab_size` of it.
+        vocab_size: length of the tokenizer; the model has `padded_vocab_size` of it rows.
         bos_token_id, eos_token_id, pad_token_id: ids of the tokenizer; eos may be several.
-        kind, architecture: config class and name of the model class, of a variant; by default KORMo's.
+        kind, architecture: config class and name of the model class; default: KORMo's.
     Raises:
-        KormoError: an id is not one of the tokenizer's.
+        KormoError: the tokenizer does not have an id.
     """
     from kormo_plugins.architecture.configuration import KORMoConfig
 
@@ -122,8 +121,8 @@ def check_ids(ids: Mapping[str, int | list[int] | None], vocab_size: int) -> Non
 
 
 def _register_with_axolotl(model_type: str) -> None:
-    """Tells Axolotl which of its own patches must not be tried: they import
-    `transformers.models.<type>.modeling_<type>`, which a type from outside transformers does not have."""
+    """Excludes the model type from Axolotl's patches that import `transformers.models.<type>.modeling_<type>`, which
+    does not exist for a type from outside transformers."""
     from axolotl.model_support import (
         VANILLA_CAUSAL_LM,
         ModelProfile,

@@ -1,7 +1,7 @@
-"""The shape of a KORMo model: every number a recipe must give, and the parameters that they add up to.
+"""The shape of a KORMo model: the numbers that a recipe must give, and the resulting parameter count.
 
-No value has a default. A size that is half given and half guessed is how two runs of "the same" model come to
-differ, so a recipe extends one of `recipes/sizes/` or says all of it. Pure arithmetic, without torch.
+No value has a default, so that two runs of "the same" model cannot differ in a default: a recipe extends a file of
+`recipes/sizes/` or gives all values. Pure arithmetic, without torch.
 
 With hidden size d, intermediate size f, h query and g key-value heads of size k, L layers and V model rows:
 
@@ -67,8 +67,8 @@ class KormoArchitecture(BaseModel):
 
 
 def padded_vocab_size(vocab_size: int, multiple: int) -> int:
-    """Rows of the embedding: `vocab_size` rounded up. Rounding twice changes nothing, so a caller
-    may pass the tokenizer's length or the rows themselves."""
+    """Rows of the embedding: `vocab_size` rounded up. Idempotent, so callers may pass the tokenizer's length or
+    the rows."""
     return -(-vocab_size // multiple) * multiple
 
 

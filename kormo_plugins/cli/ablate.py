@@ -1,4 +1,4 @@
-"""Several runs of one recipe: `kormo ablate` compares variants, `kormo ladder` sizes, and predicts the next one."""
+"""Several runs of one recipe: `kormo ablate` compares variants, `kormo ladder` compares sizes and predicts the next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kormo_plugins.experiments.ladder import spec as ladder_spec
 def ablate(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
     """Train every variant in FILE with every seed, and compare them.
 
-    Killed or stopped, the same command goes on. The exit status is 1 if a cell failed, 75 if one was preempted.
+    After an interruption the same command continues. The exit status is 1 if a cell failed, 75 if one was preempted.
     """
     from kormo_plugins.experiments.ablation.runner import Ablation, run
 
@@ -63,8 +63,8 @@ def ablate(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
 def ladder(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
     """Train the sizes in FILE, fit a scaling law, and predict the next size before it is trained.
 
-    Each prediction is written to predictions.jsonl with its time and a hash, before the run that it is about begins;
-    the page puts the outcome beside it. Killed or stopped, the same command goes on. The exit status is 1 if a run
+    Each prediction is written to predictions.jsonl with its time and a hash, before the predicted run starts; the page
+    compares it with the outcome. After an interruption the same command continues. The exit status is 1 if a run
     failed, 75 if one was preempted.
     """
     from kormo_plugins.experiments.ladder.runner import PAGE, Ladder, as_record, run
@@ -92,7 +92,7 @@ def ladder(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
 
 
 def _show(record: Mapping[str, Any]) -> None:
-    """Prediction and outcome at the end of each predicted run."""
+    """Prints prediction and outcome at the end of each predicted run."""
     runs = {run["hash"]: dict(map(tuple, run["points"])) for run in record["runs"]}
     rows = []
     for line in record["predictions"]:

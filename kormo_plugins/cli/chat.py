@@ -1,4 +1,4 @@
-"""`kormo chat`: talk to any finished stage, in the terminal or on a page for this machine."""
+"""`kormo chat`: talk to any finished stage, in the terminal or on a local web page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.runs.talk.talk import Speaker, Turn, Wish, open_speaker
 from kormo_plugins.runs.talk.talk_page import serve
 
-HELP = "/clear begins anew, /quit or Ctrl-D ends."
+HELP = "/clear starts a new conversation, /quit or Ctrl-D exits."
 CHAT_HELP = f"/think and /no-think switch reasoning, {HELP}"
 MOST = 2
 
@@ -19,16 +19,16 @@ MOST = 2
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN [RUN]")
 @click.option("--think/--no-think", default=False, show_default=True, help="Let a chat model reason first.")
 @click.option("--max-new-tokens", default=256, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
-@click.option("--web", is_flag=True, help="A page on 127.0.0.1 instead; two models are asked side by side.")
-@click.option("--port", type=int, help="Of the page; by default the first free one from 7860.")
+@click.option("--web", is_flag=True, help="Serve a page on 127.0.0.1 instead; compares up to two models.")
+@click.option("--port", type=int, help="Port of the page; by default the first free one from 7860.")
 @click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="As kormo.plugins in a recipe does.")
 def chat(
     models: tuple[Path, ...], think: bool, max_new_tokens: int, web: bool, port: int | None, modules: tuple[str, ...]
 ) -> None:
     """Talk to the model of RUN: a finished run, a checkpoint or an export.
 
-    A chat model answers through its template; a base model goes on with what was typed. Sampling is as the model's own
-    generation_config.json says.
+    A chat model answers through its chat template; a base model continues the typed text. Sampling settings are those
+    of the model's generation_config.json.
     """
     if len(models) > MOST or (len(models) > 1 and not web):
         raise KormoError(
@@ -54,7 +54,7 @@ def chat(
 
 
 def _conversation(speaker: Speaker, wish: Wish) -> None:
-    """Reads and answers until the input ends."""
+    """Reads prompts and prints answers until the end of the input."""
     turns: list[Turn] = []
     while (text := _read()) is not None:
         if speaker.is_chat and text in ("/think", "/no-think"):
@@ -73,7 +73,7 @@ def _help(speaker: Speaker) -> str:
 
 
 def _answered(speaker: Speaker, turns: list[Turn], wish: Wish) -> list[Turn]:
-    """Prints the answer; returns the conversation with it, or without the question where that was refused."""
+    """Prints the answer; returns the conversation with it, or without the question if it was refused."""
     pieces = []
     try:
         for piece in speaker.say(turns, wish):
@@ -87,7 +87,7 @@ def _answered(speaker: Speaker, turns: list[Turn], wish: Wish) -> list[Turn]:
 
 
 def _read() -> str | None:
-    """One line; None at the end of the input or `/quit`."""
+    """Reads one line; None at the end of the input or `/quit`."""
     try:
         text = input("> ")
     except EOFError:

@@ -1,4 +1,4 @@
-"""`kormo checkpoint`: which are whole, for another number of ranks, and as a plain model."""
+"""`kormo checkpoint`: lists, converts, consolidates and downloads checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def checkpoint() -> None:
 
 @checkpoint.command("list")
 @click.argument("run", type=FOLDER)
-@click.option("--hashes", is_flag=True, help="Read every file and compare its hash; otherwise names and sizes.")
+@click.option("--hashes", is_flag=True, help="Read every file and compare its hash; otherwise only names and sizes.")
 @json_option
 def list_(run: Path, hashes: bool, as_json: bool) -> None:
     """The checkpoints of a RUN (its output folder), and which of them are whole."""
@@ -59,13 +59,13 @@ def list_(run: Path, hashes: bool, as_json: bool) -> None:
 
 @checkpoint.command()
 @click.argument("folder", type=FOLDER, metavar="CHECKPOINT")
-@click.option("--workers", default=1, show_default=True, help="Processes; each holds one rank's states in memory.")
+@click.option("--workers", default=1, show_default=True, help="Processes; each has one rank's states in memory.")
 @json_option
 def universal(folder: Path, workers: int, as_json: bool) -> None:
     """Make a DeepSpeed CHECKPOINT readable for any number of ranks.
 
-    The files of the ranks stay. A run that is started again on another number of ranks uses the universal form by
-    itself.
+    The ranks' own files are kept. A run that is restarted on another number of ranks uses the universal form
+    automatically.
     """
     shards = convert(folder, workers)
     if as_json:
@@ -90,7 +90,7 @@ def universal(folder: Path, workers: int, as_json: bool) -> None:
 def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], as_json: bool) -> None:
     """Write the model of a partitioned CHECKPOINT as one plain folder OUT (safetensors, tokenizer, configs).
 
-    It is opened and compared before OUT gets its name.
+    The result is opened and compared before it is renamed to OUT.
     """
     found = write(folder, out, dtype, modules)
     if as_json:
@@ -101,8 +101,8 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 
 @checkpoint.command()
 @click.argument("repository", metavar="OWNER/NAME")
-@click.option("--every", metavar="TOKENS", help="Only one for each so many tokens: 500M, 50B. By default all.")
-@click.option("--tokens-per-step", type=click.IntRange(min=1), help="Where a revision's name does not say its tokens.")
+@click.option("--every", metavar="TOKENS", help="Only one per this many tokens: 500M, 50B. By default all.")
+@click.option("--tokens-per-step", type=click.IntRange(min=1), help="Needed if the names of revisions have no tokens.")
 @click.option("--out", type=FOLDER, help="A folder for each checkpoint, below this one. Without it they are listed.")
 @click.option(
     "--sha256",
@@ -120,11 +120,11 @@ def fetch(
     identities: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Walk over the checkpoints that a hub keeps as revisions of a model: list them, or download every so many tokens.
+    """List or download the checkpoints that a hub stores as revisions of a model.
 
     Weights, configs and tokenizer are fetched, in safetensors and JSON; no code and no pickle. `AutoModelForCausalLM`
     opens each folder of the Llama layout; for KORMo's own, register it first or use `kormo chat` and `kormo eval`.
-    A checkpoint with a list of its files (SHA256SUMS) gets its name only if every file is the one that is listed.
+    A checkpoint with a list of its files (SHA256SUMS) is only renamed into place if every file matches it.
     """
     expected = _identities(identities, out)
     found = hub_revisions.of_model(repository, tokens_per_step)

@@ -1,4 +1,4 @@
-"""`kormo export`: a checkpoint in another layout, computing the same to the last bit."""
+"""`kormo export`: converts a checkpoint to another layout with bit-identical results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kormo_plugins.store.complete import MARKER, fault
 
 GGUF = "gguf"
 PLAIN = "llama"
-"""The layout that opens anywhere; every other layout is the name of a model family."""
+"""The layout that opens without this package; every other layout is the name of a model family."""
 
 
 @click.command()
@@ -28,14 +28,16 @@ PLAIN = "llama"
     "layout",
     required=True,
     metavar="LAYOUT",
-    help="`llama`, `gguf`, a family such as `kormo`, or the class that computes the same: `qwen3`, `olmo2`, `mixtral`.",
+    help="`llama`, `gguf`, a family such as `kormo`, or the equivalent class: `qwen3`, `olmo2`, `mixtral`.",
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
 )
 @click.option(
-    "--quantize", type=click.Choice(QUANTIZED), help="Of the matrices in a GGUF; by default the checkpoint's own dtype."
+    "--quantize",
+    type=click.Choice(QUANTIZED),
+    help="Type of the matrices in a GGUF; by default the checkpoint's dtype.",
 )
 @json_option
 def export(
@@ -43,12 +45,12 @@ def export(
 ) -> None:
     """Convert a checkpoint to another layout.
 
-    Both are opened from disk and run on the same tokens, and DIR is made only if their logits are equal. An earlier
-    export to the same layout (and quantization) in DIR is replaced, and that is said; any other folder that is not
-    empty is refused. So is a CHECKPOINT whose files are not those that its own record lists.
+    Both are opened from disk and run on the same tokens, and DIR is only created if their logits are equal. An earlier
+    export to the same layout (and quantization) in DIR is replaced with a message; any other folder that is not empty
+    is refused, as is a CHECKPOINT with files that do not match its own record.
 
-    `gguf` is the one file that llama.cpp, Ollama and LM Studio read, with a Modelfile beside it; every tensor in it is
-    compared with the checkpoint's.
+    `gguf` is the format of llama.cpp, Ollama and LM Studio, with a Modelfile beside it; every tensor in it is compared
+    with the checkpoint's.
     """
     here = _model_type(checkpoint)
     if quantize is not None and layout != GGUF:
@@ -90,7 +92,7 @@ def export(
 def _converted(
     checkpoint: Path, here: str, layout: str, folder: Path, modules: tuple[str, ...], quantize: str | None
 ) -> tuple[Exported, str]:
-    """Converts; returns the statistics and what the number `compared` in them counts."""
+    """Converts; returns the statistics, and the unit of `compared` in them."""
     components = registry(modules)
     if layout == GGUF:
         return export_gguf(checkpoint, folder, quantize), "tensors"

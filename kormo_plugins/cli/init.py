@@ -1,4 +1,4 @@
-"""`kormo init`: a folder of one's own, with a recipe of a dozen lines that inherits the rest from the package."""
+"""`kormo init`: creates a project folder with a short recipe that extends one of the package."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from kormo_plugins.store.atomic import write_text
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--size", type=click.Choice(SIZES), help="Of the model; nano trains on a laptop.")
+@click.option("--size", type=click.Choice(SIZES), help="Size of the model; nano trains on a laptop.")
 @click.option("--text", type=click.Path(path_type=Path), help="Folder of your documents; default: the embedded corpus.")
 @click.option("--list", "list_", is_flag=True, help="Print every file that comes with the package, as recipes name it.")
 def init(folder: Path | None, size: str | None, text: Path | None, list_: bool) -> None:
     """Write a folder DIR for a model of your own: recipe, dataset recipe, chain, README and .gitignore.
 
-    On a terminal it offers choices for what was not said; elsewhere it takes nano and the embedded corpus.
+    On a terminal it prompts for missing options; otherwise it uses nano and the embedded corpus.
     """
     if list_:
         return click.echo("\n".join(SCHEME + name for name in shipped_names()))
@@ -37,7 +37,7 @@ def init(folder: Path | None, size: str | None, text: Path | None, list_: bool) 
     try:
         for name, content in made.items():
             write_text(folder / name, content)
-    except BaseException:  # a full disk: the same command would find files there
+    except BaseException:  # on a full disk, a second try would find these files
         for name in made:
             (folder / name).unlink(missing_ok=True)
         if new:
@@ -47,7 +47,7 @@ def init(folder: Path | None, size: str | None, text: Path | None, list_: bool) 
 
 
 def _asked(folder: Path, size: str | None, text: Path | None) -> Start:
-    """What was said, and on a terminal what is answered now."""
+    """The options; on a terminal, prompts for missing ones."""
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if size is None and terminal:
         size = click.prompt("Size of the model", type=click.Choice(SIZES), default=SIZES[0])
@@ -66,7 +66,7 @@ def _asked(folder: Path, size: str | None, text: Path | None) -> Start:
 
 
 def _refuse_taken(folder: Path, names: list[str]) -> None:
-    """Nothing of a user's is overwritten."""
+    """Refuses to overwrite existing files."""
     taken = [name for name in names if (folder / name).exists()]
     if taken or (folder.exists() and not folder.is_dir()):
         raise KormoError(

@@ -1,8 +1,8 @@
-"""The `kormo` command: one noun per file or folder, imported when it is used.
+"""The `kormo` command: one noun per file or folder, imported on use.
 
-A noun is one line in `NOUNS` and one file or folder here. Nothing above this floor is imported before a command runs,
-so that `kormo --help` answers at once. Bad input ends here, as four lines on stderr and exit status 2; what a
-command prints on stdout with `--json` is JSON and nothing else.
+A noun is one line in `NOUNS` and one file or folder here. No noun is imported before a command runs, so that
+`kormo --help` is fast. Bad input is reported here, as four lines on stderr with exit status 2; with `--json` a command
+prints only JSON on stdout.
 
 The same group is `axolotl kormo …`.
 """
@@ -41,11 +41,11 @@ NOUNS: dict[str, tuple[str, str]] = {
     ),
     "plugins": (
         "kormo_plugins.cli.plugins:plugins",
-        "What is installed, what a recipe can name, and how to add to it.",
+        "List installed components and hooks, and create plugins.",
     ),
-    "publish": ("kormo_plugins.cli.publish:publish", "Send a finished run to a model hub, checkpoints as revisions."),
+    "publish": ("kormo_plugins.cli.publish:publish", "Upload a finished run to a model hub, checkpoints as revisions."),
     "recipe": ("kormo_plugins.cli.recipe.commands:recipe", "Show and check recipes."),
-    "release": ("kormo_plugins.cli.release:release", "Write a folder with which others can check and repeat a run."),
+    "release": ("kormo_plugins.cli.release:release", "Write a folder with which others can verify and repeat a run."),
     "report": (
         "kormo_plugins.cli.report:report",
         "A page on a run, a chain, an ablation, or several runs side by side.",
@@ -59,38 +59,38 @@ NOUNS: dict[str, tuple[str, str]] = {
 
 
 WORDS = "kormo_plugins.words"
-"""Key of click's `meta`: what stood on the command line."""
+"""Key of click's `meta` for the words of the command line."""
 
 
 class Nouns(LazyGroup):
-    """A group that imports a noun when it is used and turns errors into messages."""
+    """A group that imports nouns on use and converts errors to messages."""
 
     table = NOUNS
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in click, with the nearest noun in the message."""
+        """As in click, with the nearest noun in the error message."""
         if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
             ctx.fail(f"No such command {args[0]!r}. {closest(args[0], NOUNS)}".strip())
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of nouns, from the table, with none of them imported."""
+        """Writes the list of nouns from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, NOUNS[name][1]) for name in sorted(NOUNS)])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As in click; the words are kept, for an error that names no file."""
+        """As in click; stores the words, for errors without a file name."""
         ctx.meta[WORDS] = list(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the command; a KormoError becomes its message and exit status 2."""
+        """Runs the command; prints a KormoError and exits with status 2."""
         try:
             return super().invoke(ctx)
         except KormoError as error:
-            if received():  # a worker that got the signal too, most often
+            if received():  # usually a worker that also received the signal
                 raise Terminated from error
             if _with_traceback(ctx):
                 raise
@@ -134,9 +134,7 @@ def cli(traceback: bool) -> None:
 def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
-    gc.set_threshold(
-        100_000, 50, 50
-    )  # imports make many objects that stay: a tenth of a short command was looking at them
+    gc.set_threshold(100_000, 50, 50)  # scanning the many objects of imports took a tenth of a short command
     try:
         cli(prog_name="kormo")
     except Terminated as end:

@@ -1,4 +1,4 @@
-"""`kormo plugins`: what is installed, what a recipe can name, the contract, and a start for a plugin of one's own."""
+"""`kormo plugins`: lists components and hooks, and creates a new plugin from a template."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ module_option = click.option(
 
 @click.group()
 def plugins() -> None:
-    """What is installed, what a recipe can name, and how to add to it.
+    """List installed components and hooks, and create plugins.
 
-    KORMO_PLUGINS=off leaves only the built-in plugins, KORMO_PLUGINS=NAME,… blocks those named, and
+    KORMO_PLUGINS=off disables all but the built-in plugins, KORMO_PLUGINS=NAME,… blocks those named, and
     KORMO_TRACE_PLUGINS=1 shows every hook call with its time.
     """
 
@@ -42,7 +42,7 @@ def plugins() -> None:
 @module_option
 @json_option
 def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
-    """Every component: its kind, its name, and the distribution that it comes from."""
+    """Every component: its kind, its name, and its distribution."""
     _check_kind(kind)
     found = registry(modules)
     rows = [_summary(entry) for entry in found.entries() if kind in (None, entry.kind)]
@@ -60,7 +60,7 @@ def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
 @module_option
 @json_option
 def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
-    """The component NAME: what it does, its parameters with their defaults, where it is written."""
+    """The component NAME: its description, its parameters with their defaults, and its source file."""
     _check_kind(kind)
     found = registry(modules)
     entries = [e for e in found.entries() if e.component.name == name and kind in (None, e.kind)]
@@ -118,7 +118,7 @@ def hooks(as_json: bool) -> None:
 @click.option("--name", help="Name of the distribution; by default that of the folder.")
 @json_option
 def new(folder: Path, name: str | None, as_json: bool) -> None:
-    """Write a plugin distribution into FOLDER: a corpus step, a mixing policy, their tests, all of which pass."""
+    """Write a plugin distribution into FOLDER: a corpus step and a mixing policy, with passing tests."""
     made = write_template(folder, name or folder.resolve().name)
     if as_json:
         return print_json({"folder": folder, "distribution": made.distribution, "files": made.files})
@@ -153,7 +153,7 @@ def _summary(entry: Entry) -> dict[str, Any]:
 
 
 def _describe(found: Registry, entry: Entry) -> dict[str, object]:
-    """All that is known of a component; imports it."""
+    """A component's description as JSON values; imports it."""
     component = entry.component
     loaded = found.load(entry.kind, component.name)
     model = found.model(entry.kind, component.name)
@@ -167,7 +167,7 @@ def _describe(found: Registry, entry: Entry) -> dict[str, object]:
 
 
 def _parameters(model: Any, prefix: str = "") -> Iterator[dict[str, object]]:
-    """The fields of a pydantic model and of those within it, each by its dotted key."""
+    """The fields of a pydantic model and of nested models, by dotted key."""
     for name, field in model.model_fields.items():
         yield _parameter(f"{prefix}{name}", field)
         for inner in models_in(field.annotation):
@@ -175,7 +175,7 @@ def _parameters(model: Any, prefix: str = "") -> Iterator[dict[str, object]]:
 
 
 def _parameter(name: str, field: Any) -> dict[str, object]:
-    """A field of a pydantic model as JSON values; `default` is missing where a value is required."""
+    """A field of a pydantic model as JSON values; without `default` if it is required."""
     annotation = field.annotation
     hint = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
     told = {"name": name, "type": hint, "required": field.is_required(), "description": field.description or ""}
@@ -183,7 +183,7 @@ def _parameter(name: str, field: Any) -> dict[str, object]:
 
 
 def _place(loaded: object) -> str:
-    """`file:line` of a component's code; empty for one that has none of its own (a built-in function)."""
+    """`file:line` of a component's code; empty if there is none (a built-in function)."""
     code = loaded if inspect.isroutine(loaded) or inspect.isclass(loaded) else type(loaded)
     try:
         return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"

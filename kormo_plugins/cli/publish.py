@@ -18,15 +18,15 @@ from kormo_plugins.training.telemetry import left_behind
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("repository", metavar="OWNER/NAME")
-@click.option("--public", is_flag=True, help="Of a repository that is made now; by default it is private.")
-@click.option("--license", "licence", metavar="ID", help="Of the model, as the hub calls it: apache-2.0, mit, …")
-@click.option("--dry-run", is_flag=True, help="List every file that would be sent and what is held back; send nothing.")
+@click.option("--public", is_flag=True, help="Make a new repository public; by default it is private.")
+@click.option("--license", "licence", metavar="ID", help="Licence of the model by its hub id: apache-2.0, mit, …")
+@click.option("--dry-run", is_flag=True, help="List the files that would be uploaded or held back; upload nothing.")
 @json_option
 def publish(run: Path, repository: str, public: bool, licence: str | None, dry_run: bool, as_json: bool) -> None:
-    """Send a finished run to a model hub, checkpoints as revisions.
+    """Upload a finished run to a model hub, checkpoints as revisions.
 
     The plain model becomes main, its own layout and its checkpoints become revisions. Optimizer states, random states
-    and pickles stay here. A recipe with `hub_model_id` does this at its end.
+    and pickles are not uploaded. A recipe with `hub_model_id` does this at the end of training.
     """
     if left_behind.changed_card(run):
         card = run / left_behind.CARD
@@ -44,7 +44,7 @@ def publish(run: Path, repository: str, public: bool, licence: str | None, dry_r
 
 
 def _as_json(plan: PublishPlan, public: bool) -> dict[str, object]:
-    """The plan for a script; `exists` is null, as a dry run asks nobody."""
+    """The plan as JSON values; `exists` is null, since a dry run does not contact the hub."""
     return {
         "repository": plan.repository,
         "private": not public,
@@ -55,7 +55,7 @@ def _as_json(plan: PublishPlan, public: bool) -> dict[str, object]:
 
 
 def _as_text(plan: PublishPlan, public: bool) -> str:
-    """The plan for people: a table of files for each revision, then what stays here and why."""
+    """The plan as text: a table of files per revision, then the files held back, with reasons."""
     rows = [(one.name, file.name, f"{file.bytes:,}") for one in plan.revisions for file in one.files]
     total = sum(one.bytes for one in plan.revisions)
     lines = [

@@ -1,4 +1,4 @@
-"""`kormo release` and `kormo reproduce`: a result that a stranger can check and repeat."""
+"""`kormo release` and `kormo reproduce`: results that others can verify and repeat."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from kormo_plugins.store.sums import Finding
 
 FOLDER = click.Path(path_type=Path)
 DIFFERENT = 1
-"""Exit status where a release is not what it says, or does not come out again."""
+"""Exit status if a release has faults or cannot be reproduced."""
 
 
 @click.command()
 @click.argument("run", type=FOLDER)
 @click.argument("folder", type=FOLDER, metavar="DIR")
 @click.option(
-    "--checkpoint", "steps", multiple=True, type=int, metavar="STEP", help="Keep it, to repeat a window from."
+    "--checkpoint", "steps", multiple=True, type=int, metavar="STEP", help="Include it, to repeat a window from."
 )
 @click.option("--sign", "key", type=FOLDER, metavar="KEY", help="Sign the list with this SSH key: SHA256SUMS.sig.")
 @json_option
 def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, as_json: bool) -> None:
-    """Write a folder with which others can check and repeat a run.
+    """Write a folder with which others can verify and repeat a run.
 
-    RUN is a run's folder or a chain's; DIR gets everything that a stranger needs.
+    RUN is a run's folder or a chain's; DIR gets everything that others need.
 
     Recipes as written and resolved, code and package versions, hashes of every artifact, seeds, metrics, scores, cards,
     licences, a software bill of materials, and SHA256SUMS over all of it.
@@ -58,15 +58,15 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, a
 @click.argument("folder", type=FOLDER, metavar="DIR")
 @click.option("--check", "mode", flag_value="check", default=True, help="Verify files and records. [default]")
 @click.option("--build", "mode", flag_value="build", help="Rebuild everything from its sources and compare.")
-@click.option("--steps", metavar="A-B", help="Train the steps after A up to B again, from the release's checkpoint A.")
-@click.option("--run", "name", metavar="NAME", help="With --steps: which run of the release.")
-@click.option("--identity", metavar="SHA256", help="Of the release, as its author published it elsewhere.")
+@click.option("--steps", metavar="A-B", help="Repeat the steps after A up to B, from the release's checkpoint A.")
+@click.option("--run", "name", metavar="NAME", help="With --steps: the run of the release.")
+@click.option("--identity", metavar="SHA256", help="Identity of the release, as published by its author.")
 @click.option("--signed-by", "key", type=FOLDER, metavar="KEY.pub", help="The author's SSH key, published elsewhere.")
 @click.option("--signer", metavar="ID", help="Who signed it with sigstore: an e-mail address, a workflow.")
-@click.option("--issuer", metavar="URL", help="With --signer: who vouches for that identity.")
+@click.option("--issuer", metavar="URL", help="With --signer: the issuer of that identity.")
 @click.option("--out", type=FOLDER, help="Where to build; needed with --build and --steps.")
 @click.option(
-    "--tolerance", default=0.0, show_default=True, help="Largest relative difference of losses; 0: every bit."
+    "--tolerance", default=0.0, show_default=True, help="Maximum relative difference of losses; 0: bit-identical."
 )
 @json_option
 def reproduce(
@@ -84,9 +84,9 @@ def reproduce(
 ) -> None:
     """Check a release, or build it again and compare.
 
-    With --build or --steps the release in DIR is repeated; the first thing that differs is named.
+    With --build or --steps the release in DIR is repeated, and the first difference is reported.
 
-    Ends with status 1 where something differs.
+    The exit status is 1 if there is a difference.
     """
     found = verify(folder, Author(identity, key, signer, issuer))
     here = list(differences_here(folder)) if not found else []

@@ -25,15 +25,15 @@ HEADER = ("stage", "what", "time", "steps", "tokens", "loss", "model", "why")
 
 @click.command()
 @click.argument("chain", type=click.Path(path_type=Path))
-@click.option("--from", "first", metavar="STAGE", help="Begin with this stage; models before it are taken as they are.")
-@click.option("--only", metavar="STAGE", help="Run this stage alone.")
-@click.option("--dry-run", is_flag=True, help="Say what would be run and why, and run nothing.")
+@click.option("--from", "first", metavar="STAGE", help="Start with this stage; reuse the models of earlier stages.")
+@click.option("--only", metavar="STAGE", help="Run only this stage.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run and why; run nothing.")
 @json_option
 def run(chain: Path, first: str | None, only: str | None, dry_run: bool, as_json: bool) -> None:
     """Run the stages of CHAIN, a file of recipes/chains/.
 
-    A finished stage is skipped as long as nothing that it depends on changes; a killed one goes on where it was; a
-    changed one is trained anew, and its old result is set aside. Everything is checked before the first stage starts.
+    A finished stage is skipped if nothing that it depends on has changed; an interrupted one is resumed; a changed one
+    is retrained, and its old result is set aside. Everything is checked before the first stage starts.
     """
     from kormo_plugins.experiments.chain.runner import exit_status, last_lines, plan, run_chain
 
@@ -64,7 +64,7 @@ def command(chain: Chain, stage: Stage, recipe: Path) -> Sequence[str]:
 
 
 def _environment() -> None:
-    """Axolotl starts its launchers by name, so this environment's programs come first."""
+    """Puts this environment's programs first on PATH, since Axolotl starts launchers by name."""
     here = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
 

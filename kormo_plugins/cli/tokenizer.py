@@ -1,4 +1,4 @@
-"""`kormo tokenizer`: learn a tokenizer from files, and measure tokenizers against each other."""
+"""`kormo tokenizer`: trains a tokenizer on files, and compares tokenizers."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def tokenizer() -> None:
 @tokenizer.command(cls=ManyValues)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @text_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @json_option
 def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> None:
-    """Learn the tokenizer of RECIPE from files.
+    """Train the tokenizer of RECIPE on files.
 
     RECIPE is a tokenizer recipe (datasets_recipes/tokenizer.yml), or a recipe with kormo.tokenizer.train.
     """
@@ -71,14 +71,14 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
 @click.argument("names", nargs=-1, required=True, metavar="TOKENIZER…")
 @text_option
 @click.option("--terms", type=click.Path(path_type=Path), help="File of words to count in the vocabulary, one a line.")
-@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page of plots as well.")
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page of plots.")
 @json_option
 def report(
     names: tuple[str, ...], files: tuple[Path, ...], terms: Path | None, page: Path | None, as_json: bool
 ) -> None:
     """Measure each TOKENIZER (a folder, a hub id, or `tekken`) on the same text.
 
-    Compare on text that none of them was trained on.
+    Use text that none of them was trained on.
     """
     if page is not None and not page.parent.is_dir():
         raise KormoError(
@@ -107,7 +107,7 @@ def report(
 
 
 def _choice(recipe: Path) -> tuple[str, object, Any, str]:
-    """Name and parameters of the tokenizer that the file asks for, the registry that knows it, and their place."""
+    """Name and parameters of the file's tokenizer, the registry that contains it, and their location in the file."""
     own = read_yaml(recipe)
     if "kormo" in own or "plugins" in own:
         loaded = load_recipe(recipe)

@@ -1,8 +1,8 @@
 """`kormo train`: `axolotl train` with any key of the recipe changed on the command line.
 
-Axolotl's own options reach its top-level keys only. Here every key can be changed, each checked before anything
-starts; the recipe that comes out is written into the run's folder and this process becomes `axolotl train` on it, so
-that signals and exit statuses are Axolotl's own.
+Axolotl's own options only cover its top-level keys. Here every key can be changed, and is checked before anything
+starts. The resulting recipe is written into the run's folder, and `axolotl train` replaces this process, so that
+signals and exit statuses are Axolotl's.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.runs.occupancy import refuse_occupied
 
 REQUESTED = "requested.yml"
-"""The recipe as asked for, in the run's folder; `recipe.yml` beside it is written when training really starts."""
+"""The changed recipe in the run's folder; `recipe.yml` beside it is written when training starts."""
 
 
 class AfterDashes(click.Command):
-    """A command that keeps the words behind `--` apart: they belong to the launcher."""
+    """A command that separates the words after `--`, which belong to the launcher."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As in click, for the words before `--`."""
@@ -37,7 +37,7 @@ class AfterDashes(click.Command):
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE…] [-- LAUNCHER OPTIONS]")
 @click.option("--launcher", type=click.Choice(["accelerate", "torchrun", "python"]), help="As for `axolotl train`.")
-@click.option("--dry-run", is_flag=True, help="Print the recipe that would be trained, and start nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the resulting recipe; start nothing.")
 @click.pass_context
 def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: str | None, dry_run: bool) -> None:
     """Train RECIPE with some of its values changed.
@@ -55,14 +55,14 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
         return
     program = axolotl()  # before anything is written
     asked = resolved.output_dir / REQUESTED
-    if not says(asked, text_of(resolved, found)):  # the nodes of one run are all started with the same words
+    if not says(asked, text_of(resolved, found)):  # all nodes of a run are started with the same command
         refuse_occupied(resolved.output_dir)
         write(resolved, found, asked)
     become([program, "train", str(asked), *launcher_words(launcher, ctx.obj)])
 
 
 def says(path: Path, text: str) -> bool:
-    """Whether a file is there with this very text."""
+    """Whether the file exists with exactly this text."""
     try:
         return path.read_bytes() == text.encode("utf-8")
     except OSError:
@@ -70,11 +70,11 @@ def says(path: Path, text: str) -> bool:
 
 
 def launcher_words(launcher: str | None, words: list[str]) -> list[str]:
-    """The end of Axolotl's command line. `-- --launcher torchrun …` is understood as well as `--launcher torchrun --`.
+    """The end of Axolotl's command line. `-- --launcher torchrun …` is accepted as well as `--launcher torchrun --`.
 
     Args:
-        launcher: the option of this command, if it was given.
-        words: what stood behind `--`.
+        launcher: the option of this command, if given.
+        words: the words after `--`.
     """
     if launcher is None and words[:1] == ["--launcher"] and len(words) > 1:
         launcher, words = words[1], [word for word in words[2:3] if word != "--"] + words[3:]
@@ -82,10 +82,10 @@ def launcher_words(launcher: str | None, words: list[str]) -> list[str]:
 
 
 def axolotl() -> str:
-    """The program of this environment.
+    """Path of the `axolotl` program of this environment.
 
     Raises:
-        KormoError: there is none.
+        KormoError: not found.
     """
     beside = Path(sys.executable).parent / "axolotl"
     found = str(beside) if beside.is_file() else shutil.which("axolotl")
@@ -97,7 +97,7 @@ def axolotl() -> str:
 
 
 def become(command: list[str]) -> object:
-    """Replaces this process. Axolotl starts its launcher by name, so the environment's programs come first on PATH."""
+    """Replaces this process. This environment comes first on PATH, since Axolotl starts its launcher by name."""
     path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", os.defpath)])
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""What is said of an error that no user can cause: that it is a bug of ours, and where to report it.
+"""The message of an internal error: that it is a bug of kormo-plugins, and where to report it.
 
-The traceback follows, as it is what a report needs.
+The traceback follows, since a report needs it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from importlib import metadata
 PACKAGE = "kormo-plugins"
 SHOWN = ("axolotl", "torch", "transformers")
 PLACES = ("issues", "bug tracker", "repository", "source")
-"""Names of the addresses in the package's metadata at which bugs are reported, the best first."""
+"""Labels of the bug tracker's URL in the package metadata, in order of preference."""
 ELSEWHERE = "the issues of the repository that you have kormo-plugins from"
 
 
 def report_this() -> str:
-    """The line above the traceback of a bug."""
+    """The line above the traceback of an internal error."""
     return (
         f"kormo: this is a bug of kormo-plugins. Please report the lines below to {where_to_report()}, "
         f"with these versions: {', '.join(_versions())}"
@@ -24,7 +24,7 @@ def report_this() -> str:
 
 
 def where_to_report() -> str:
-    """The address of the issues, as the installed package names it."""
+    """The URL of the bug tracker, from the package metadata."""
     try:
         named = metadata.metadata(PACKAGE).get_all("Project-URL") or []
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What a program of ours that ran in a process of its own has told in its log, and what it could not write there."""
+"""Reads error messages from the log of a child process, and detects a full disk."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 from kormo_plugins.errors import FULL, NEEDED, KormoError, writing
 
 TAIL = 64_000
-"""Bytes at the end of a log in which a message is looked for."""
+"""Bytes at the end of a log that are searched for a message."""
 PROBE = 4_096
-"""Bytes that fit on a disk that is not full."""
+"""A disk with less free space, in bytes, counts as full."""
 _MESSAGE = re.compile(r"kormo: (.+)\n  found:  (.+)\n  why:    (.+)\n  do:     (.+)")
 
 
 def length(log: Path) -> int:
-    """Bytes of a log that earlier programs have written: to be asked before one is started."""
+    """Current size of a log in bytes; call it before starting a program."""
     return log.stat().st_size if log.is_file() else 0
 
 
 def told_in(log: Path, begin: int) -> KormoError | None:
-    """The last message with which a program of ours ended; None where it told none.
+    """The last KormoError that a program wrote to its log; None if there is none.
 
     Args:
         begin: the log's length before it was started.
@@ -38,12 +38,12 @@ def told_in(log: Path, begin: int) -> KormoError | None:
 
 
 def raise_full_disk(log: Path, begin: int) -> None:
-    """To be called when a program has failed: a full disk is no fault of one run, and the next would fail likewise.
+    """Raises if a failed program's disk is full, since further runs would fail too.
 
     Args:
         begin: the log's length before it was started.
     Raises:
-        KormoError: the log tells of a full disk, or of one that is too small, or has no room for a message.
+        KormoError: the log reports a full or too small disk, or there is no space left for a message.
     """
     error = told_in(log, begin)
     if error is not None and (FULL in error.found or NEEDED in error.found):

@@ -1,4 +1,4 @@
-"""The memory of this machine, and what of it is free; the control group's limit counts where it is lower."""
+"""Total and free memory of this machine, or of the control group if its limit is lower."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIMITS = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
-"""Limit and use of a control group, version 2 and version 1."""
+"""Files with limit and usage of a control group, versions 2 and 1."""
 
 
 def total_memory() -> int:
@@ -20,7 +20,7 @@ def total_memory() -> int:
 
 
 def free_memory(control_group: Path = CONTROL_GROUP) -> float:
-    """Bytes that this process can still take: what the kernel calls available, or what the control group leaves."""
+    """Bytes available to this process: the kernel's available memory, or the control group's remainder."""
     free = float(psutil.virtual_memory().available)
     for limit, used in LIMITS:
         try:

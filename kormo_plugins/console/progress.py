@@ -1,7 +1,7 @@
-"""Progress of long work that a terminal can show and a log file survives.
+"""Progress of long-running work, for terminals and log files.
 
-On a terminal one line is rewritten; anywhere else a whole line is written at most every `EVERY` seconds, so that a
-log of a day's work stays readable.
+On a terminal one line is rewritten; elsewhere a line is written at most every `EVERY` seconds, so that the log of a
+day's work stays readable.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ TERMINAL_EVERY = 0.2
 
 
 class Progress:
-    """Counts work; call it with what was done since the last call.
+    """Progress counter; call it with the amount of work since the last call.
 
     Args:
-        label: what is being done (`tokens of ko_stories`).
-        total: how much there is, if it is known.
-        unit: what is counted.
+        label: description (`tokens of ko_stories`).
+        total: total amount, if known.
+        unit: of the amount.
     """
 
     def __init__(self, label: str, total: int | None = None, unit: str = "items") -> None:

@@ -1,4 +1,4 @@
-"""Which of several processes this is: as the launcher says, before any process group, and within one."""
+"""Rank and number of processes, from the launcher's environment or from torch's process group."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 
 
 def launched_rank() -> int:
-    """The global rank that a launcher (torchrun, accelerate, DeepSpeed, srun with them) gave this process; 0 alone."""
+    """Global rank from the launcher (torchrun, accelerate, DeepSpeed, srun with them); 0 without one."""
     return int(os.environ.get("RANK", "0"))
 
 
 def launched_world_size() -> int:
-    """The number of processes that the launcher started; 1 alone."""
+    """Number of processes that the launcher started; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def group_rank() -> tuple[int, int]:
-    """This process's rank in torch's default process group, and the group's size; (0, 1) where there is none."""
+    """Rank in torch's default process group, and its size; (0, 1) without a group."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():

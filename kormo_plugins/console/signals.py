@@ -1,10 +1,10 @@
-"""SIGTERM as an exception: leases are given back, workers ended and temporary files removed on the way out.
+"""SIGTERM as an exception, so that leases are released, workers stopped and temporary files removed.
 
-Python raises what a handler raises wherever the main thread happens to be. Two places must not see it: the start of a
-worker, which would be left without a parent that knows it, and whatever Python calls without a caller (`__del__`,
-callbacks of weak references, hooks of a fork), where an exception is printed and forgotten. Libraries forget it too
-(`except:` without a name), or raise an error of their own in its place. So an exception that is gone before the command
-has ended is raised again, and a command that ends with another error after the signal ends as one that was stopped.
+An exception from a signal handler is raised wherever the main thread happens to be. Two places must not see it: the
+start of a worker, which would become an orphan, and code that Python calls without a caller (`__del__`, weak reference
+callbacks, fork hooks), where an exception is printed and dropped. Libraries also drop it (bare `except:`) or replace it
+by their own. So an exception that disappears before the command has ended is raised again, and a command that ends with
+another error after the signal is treated as stopped.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 EXIT_TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h: the same command goes on from what is finished."""
+"""EX_TEMPFAIL of sysexits.h: the same command can be run again to continue."""
 
 AGAIN_AFTER = 0.05
-"""Seconds until a SIGTERM whose exception was forgotten is sent again."""
+"""Seconds until a SIGTERM whose exception was dropped is sent again."""
 
 _deferring = 0
 _received = False
@@ -30,34 +30,34 @@ _ending = False
 
 
 class Terminated(SystemExit):
-    """The command was asked to end."""
+    """The process received SIGTERM."""
 
     def __init__(self) -> None:
         super().__init__(EXIT_TRY_AGAIN)
 
 
 def received() -> bool:
-    """Whether this process was asked to end: whatever it meets from then on is a consequence."""
+    """Whether this process received SIGTERM; later errors are consequences of it."""
     return _received
 
 
 def ending() -> None:
-    """To be called where `Terminated` has arrived: it will not be raised again."""
+    """Call this where `Terminated` is handled: it will not be raised again."""
     global _ending
     _ending = True
 
 
 def raise_on_sigterm() -> None:
-    """From here on SIGTERM raises `Terminated` in the main thread; a second one ends the process at once.
+    """Makes SIGTERM raise `Terminated` in the main thread; a second one ends the process at once.
 
-    Processes that are forked later die of it, as they would have: it is the command that decides.
+    Processes forked later keep the default behaviour.
     """
     command = os.getpid()
 
     global _forgotten
 
     def receive(number: int, frame: FrameType | None) -> None:
-        """Handles the first SIGTERM: `Terminated` is raised in the command's process, and a child of it dies as by
+        """Handles the first SIGTERM: raises `Terminated` in the command's process; a child process dies, as by
         default."""
         global _received
         signal.signal(number, signal.SIG_DFL)
@@ -65,11 +65,11 @@ def raise_on_sigterm() -> None:
             os.kill(os.getpid(), number)
         _received = True
         if not _deferring:
-            raise _watched()  # no name holds it here: the frame would keep it alive
+            raise _watched()  # not bound to a name: the frame would keep it alive
 
     def again() -> None:
-        """Sends the signal once more after `AGAIN_AFTER` seconds: Python has dropped the exception, so the command goes
-        on."""
+        """Sends the signal again after `AGAIN_AFTER` seconds, since the exception was dropped and the command is still
+        running."""
         if _ending or os.getpid() != command:
             return
         signal.signal(signal.SIGTERM, receive)
@@ -78,7 +78,7 @@ def raise_on_sigterm() -> None:
         timer.start()
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
-        """Python's hook for exceptions that it drops, without the traceback of a `Terminated`, which is raised
+        """Python's hook for dropped exceptions; prints no traceback for `Terminated`, which is raised
         again."""
         if not isinstance(args.exc_value, Terminated) or os.getpid() != command:
             before(args)
@@ -90,15 +90,15 @@ def raise_on_sigterm() -> None:
 
 
 def _nothing() -> None:
-    """Where no command has asked for the exception."""
+    """Default if `raise_on_sigterm` was not called."""
 
 
 _forgotten: Callable[[], None] = _nothing
-"""What is done when the exception is gone."""
+"""Called when the exception was garbage collected."""
 
 
 def _watched() -> Terminated:
-    """The exception; it is noticed when nobody has it any more."""
+    """The exception, with a finalizer that detects when it is dropped."""
     error = Terminated()
     weakref.finalize(error, _forgotten).atexit = False
     return error
@@ -106,10 +106,10 @@ def _watched() -> Terminated:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """SIGTERM that arrives in the block raises `Terminated` at its end, and no sooner.
+    """Defers `Terminated` of a SIGTERM inside the block to the end of the block.
 
-    A mask is not enough in the parent: the kernel gives a signal that one thread blocks to another one, and Python
-    runs the handler in the main thread all the same.
+    A signal mask is not enough in the parent: the kernel delivers a signal that one thread blocks to another one, and
+    Python still runs the handler in the main thread.
     """
     global _deferring
     _deferring += 1

@@ -1,4 +1,4 @@
-"""Tables for a terminal or a pipe: aligned columns, as wide as they need, whatever script the cells are in."""
+"""Tables for a terminal or a pipe, with aligned columns for cells in any script."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> str:
-    """The lines of a table, two spaces between columns; a Hangul syllable counts as the two columns that it fills.
+    """The lines of a table, with two spaces between columns; a Hangul syllable is two columns wide.
 
     Args:
         header: one title per column.
         rows: cells as text.
-        numbers: columns that are aligned to the right.
+        numbers: indices of right-aligned columns.
     """
     from rich.cells import cell_len
 

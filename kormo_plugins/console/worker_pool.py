@@ -1,8 +1,7 @@
-"""Worker processes whose death is noticed.
+"""Worker processes with crash detection.
 
-A worker that the system kills (out of memory, most often) takes its task with it. `multiprocessing.Pool` starts another
-worker and waits for the lost result for ever; here it is told, and what the workers finished is kept on disk by those
-who sent them.
+When the system kills a worker (usually out of memory), its task is lost. `multiprocessing.Pool` starts another worker
+and waits for the lost result forever; here an error is raised. Callers store finished results on disk.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SAME_SIGNAL = 0.5
-"""Seconds in which a signal that ended the workers reaches this process too, and says more than their death."""
+"""Seconds to wait for a signal that may also have ended the workers, since it explains their death."""
 
 
 class Workers(ProcessPoolExecutor):
-    """A pool whose workers are started whole: SIGTERM ends the command before one or with all of them known.
+    """A pool that defers SIGTERM while a worker starts, so that every worker has a parent that knows it.
 
-    A child that is forked forgets the signals that it had got by then. They stay blocked, so that the kernel keeps
-    them, until it is at work.
+    A forked child loses the signals that were pending. They stay blocked until it has started, so that the kernel keeps
+    them.
     """
 
     def __init__(self, number: int, start: str, initializer: Callable[[], None] | None) -> None:
@@ -40,7 +39,7 @@ class Workers(ProcessPoolExecutor):
         super().__init__(number, multiprocessing.get_context(start), begin)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Sends a task; the workers that are missing are started here."""
+        """Submits a task; starts missing workers."""
         with deferred():
             if not self._forks:
                 return super().submit(fn, *args, **kwargs)
@@ -61,21 +60,21 @@ def _unblocked(then: Callable[[], None] | None) -> None:
 def workers(
     number: int, where: str, *, start: str = "spawn", initializer: Callable[[], None] | None = None
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `number` processes, which are ended at once when the block fails.
+    """A pool of `number` processes, which are terminated when the block raises.
 
     Args:
-        where: what they work on, for the message.
-        start: how they are started (`spawn`, `fork` or `forkserver`).
+        where: what they work on, for the error message.
+        start: start method (`spawn`, `fork` or `forkserver`).
         initializer: called once in each of them.
     Raises:
-        KormoError: one of them died without an error message.
+        KormoError: a process died without an error message.
     """
     pool = Workers(number, start, initializer)
     try:
         yield pool
         pool.shutdown()
     except BaseException as error:
-        for process in list((pool._processes or {}).values()):  # from Python 3.14 on `terminate_workers` does this
+        for process in list((pool._processes or {}).values()):  # `terminate_workers` from Python 3.14
             process.terminate()
         pool.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):

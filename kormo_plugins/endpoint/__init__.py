@@ -1,1 +1,1 @@
-"""Asking OpenAI-compatible endpoints."""
+"""A client of OpenAI-compatible endpoints."""

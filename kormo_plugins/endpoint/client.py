@@ -1,10 +1,9 @@
-"""A client of OpenAI-compatible endpoints that is hard to discourage: retries, a rate limit, and a cache.
+"""A client of OpenAI-compatible endpoints with retries, a rate limit, and a cache.
 
-The cache is what makes the work resumable: an answer is kept in a file named by the hash of everything that was asked,
-so a run that was killed asks again only for what it never got, and the same recipe gives the same documents for ever.
+An answer is cached in a file named by the hash of the whole request, so an interrupted run only repeats missing
+requests, and the same recipe always gives the same documents.
 
-`ask` is for whoever needs a whole text (synthetic data); `complete` for whoever measures what a model says, where an
-empty answer, or one cut at its longest, is an answer too.
+`ask` requires a complete text (synthetic data); `complete` also accepts an empty or truncated answer (evaluation).
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import identity
 
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses that may be better the next time."""
+"""HTTP statuses that are retried."""
 LONGEST_WAIT = 60.0
-"""Seconds that a wait between two tries never exceeds, whatever the server asks for."""
+"""Maximum seconds between two tries, whatever the server requests."""
 
 
 CHAT = "chat/completions"
 TEXT = "completions"
-"""The two routes: a conversation as `messages`, and a text to be continued as `prompt`."""
+"""The two routes: a conversation as `messages`, and a text to continue as `prompt`."""
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_ANSWER = 16 << 20
-"""Bytes of an answer; a text of a model has some thousand."""
+"""Maximum bytes of an answer; a typical one has a few thousand."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: urllib would send the key along, to whatever host is named."""
+    """Follows no redirects: urllib would send the key to any host."""
 
     def redirect_request(self, *args: object, **kwargs: object) -> None:
         """None: the redirect is raised as an HTTPError."""
@@ -53,30 +52,30 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class Unreachable(Exception):
-    """The endpoint refuses every connection, or the key, or is elsewhere: asking on is of no use."""
+    """The endpoint refuses connections or the key, or redirects; further requests would fail too."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said, and whether it ended by itself (`stop`) or was cut at its longest (`length`)."""
+    """An answer, and whether it ended (`stop`) or was truncated at the maximum length (`length`)."""
 
     text: str
     finish: str
 
 
 HOPELESS = 4
-"""Requests given up after all tries, with none answered before, that say that an endpoint serves nobody."""
+"""Number of failed requests, without any answer, after which an endpoint counts as unreachable."""
 T = TypeVar("T", str, Answer)
 
 
 @dataclass
 class Client:
-    """Asks an endpoint; may be called from many threads.
+    """Client of one endpoint; thread-safe.
 
     Args:
         url: base address, as in `http://localhost:8000/v1`.
         cache: folder of the answers.
-        key: API key; sent, and never written anywhere.
+        key: API key; never written to disk or logs.
         timeout: seconds for one request.
         retries: tries after the first.
         per_minute: requests per minute over all threads; None: no limit.
@@ -97,12 +96,12 @@ class Client:
     _given_up: int = field(default=0, repr=False)
 
     def ask(self, request: dict[str, object]) -> str | Reject:
-        """The text of a whole answer to a conversation, from the cache or the endpoint.
+        """The text of a complete answer to a conversation, from the cache or the endpoint.
 
         Returns:
-            the text, or the reason why there is none after all tries.
+            the text, or the reason of the failure after all retries.
         Raises:
-            Unreachable: nobody listens at the address, or the key is refused.
+            Unreachable: the connection or the key is refused.
         """
         path = self._place(identity(request))
         with self._alone(path):
@@ -115,7 +114,7 @@ class Client:
             return answer
 
     def complete(self, request: dict[str, object], route: str = CHAT) -> Answer | Reject:
-        """What a model says, also if it is nothing, or was cut. Cache and errors are those of `ask`."""
+        """An answer, which may be empty or truncated. Cache and errors as in `ask`."""
         path = self._place(identity([route, request]))
         with self._alone(path):
             kept = _kept(path)
@@ -132,8 +131,8 @@ class Client:
 
     @contextlib.contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
-        """While another thread asks the same, waits for its answer: asked twice at once, a model may say two things,
-        of which the cache keeps one."""
+        """Serializes identical requests of several threads: a model may answer two of them differently, and the cache
+        keeps only one."""
         with self._lock:
             lock = self._asking.setdefault(path, threading.Lock())
         with lock:
@@ -203,7 +202,7 @@ class Client:
 
 
 class _Garbage(Exception):
-    """An answer that cannot be used; `final` if asking again would give the same."""
+    """An unusable answer; `final` if a retry would give the same."""
 
     def __init__(self, reason: str, final: bool = False) -> None:
         super().__init__(reason)
@@ -211,7 +210,7 @@ class _Garbage(Exception):
 
 
 def _kept(path: Path) -> dict[str, object] | None:
-    """What was answered before; a damaged file is removed, and asked for again."""
+    """A cached answer; a damaged file is removed."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return dict(values) if isinstance(values["text"], str) else None
@@ -248,9 +247,9 @@ R = TypeVar("R")
 
 
 def in_order(ask: Callable[[S], R], questions: Iterable[S], concurrency: int) -> Iterator[R]:
-    """The answers in the order of the questions, so many asked at the same time.
+    """Yields the answers in the order of the questions, with `concurrency` requests at a time.
 
-    What is not asked yet when an answer raises is not asked at all.
+    When one raises, the remaining requests are not sent.
     """
     pool = ThreadPoolExecutor(concurrency)
     try:

@@ -1,24 +1,24 @@
-"""The evaluation room: what a checkpoint scores, and how that is known to be right.
+"""Evaluation of checkpoints with lm-evaluation-harness, a judge, and a needle in a haystack.
 
-    suites/*.yml       which tasks, with how many shots, by which metric, and who says so
-    suites.py          a suite as an object
+    suites/*.yml       tasks, shots and metrics, with the source of each choice
+    suites.py          loads a suite
     tasks/             task files for lm-evaluation-harness: Korean ones that it lacks, and the mini suite
     mini.py            the items of the mini suite: written by rules, held out from training
-    catalogue.py       names of tasks and groups -> their configurations
-    local_data.py      a user's folder of datasets, read in the layouts in which datasets come
-    plan.py            tasks made ready: data found, requests built and measured, before a model is loaded
-    models/            checkpoint.py: a model folder: what it is, whether it can be used, what its weights hash to
-                       model.py: the harness's model, with a record of which answers ended by themselves
-                       served.py: the same with a server for generation
-    run.py             one evaluation from beginning to end
-    score.py           one task after the other; what is finished is not done again
-    record.py          evaluation.json
-    published.yml/.py  the scores of KORMo-10B and its baselines, to stand beside ours
-    haystack/          a needle in a haystack, over lengths and depths: needle.py; needle_reader.py asks a model,
+    catalogue.py       resolves names of tasks and groups to configurations
+    local_data.py      reads datasets from a user's folder
+    plan.py            prepares tasks (data, requests, lengths) before a model is loaded
+    models/            checkpoint.py: checks a model folder and hashes its weights
+                       model.py: the harness's model; records which answers ended with an end token
+                       served.py: the same, with generation by a server
+    run.py             runs one evaluation
+    score.py           runs the tasks one by one; skips finished ones
+    record.py          reads and writes evaluation.json
+    published.yml/.py  published scores of KORMo-10B and its baselines
+    haystack/          a needle in a haystack, over lengths and depths: needle.py; needle_reader.py runs a model,
                        needle_page.py draws the heat map
-    after_training.py  `kormo.evaluate`: all of this as the last act of a training
+    after_training.py  `kormo.evaluate`: runs the evaluation after training
 
-The engine is lm-evaluation-harness (https://github.com/EleutherAI/lm-evaluation-harness): it builds the prompts,
-asks the model and computes every score, so that a number of ours is a number of everybody's. What is here stands
-around it: what to ask, on which data, with which model, and what was asked already.
+lm-evaluation-harness (https://github.com/EleutherAI/lm-evaluation-harness) builds the prompts, queries the model and
+computes every score, so scores are comparable with anyone else's. This package adds suites, local data, model loading,
+and a record of finished tasks.
 """

@@ -1,7 +1,7 @@
-"""`kormo.evaluate`: the finished model is scored by `kormo eval`, as the last act of a training.
+"""`kormo.evaluate`: runs `kormo eval` on the finished model after training.
 
-It runs in a process of its own: the training's memory, process group and patches are none of its business, and whatever
-happens to it, the training is finished and saved.
+It runs in a separate process, so it does not share the training's memory, process group or patches, and a failure
+cannot affect the saved run.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
-"""Variables that would make the process wait for ranks that are gone."""
+"""Environment variables of torchrun, which would make the process wait for ranks that have exited."""
 LAUNCHER_PREFIXES = ("ACCELERATE_", "TORCHELASTIC_", "FSDP_", "AXOLOTL_")
 
 
 def _search_path() -> str:
-    """Where the `kormo` command is: beside this interpreter first."""
+    """Search path for the `kormo` command: this interpreter's folder first, then `PATH`."""
     return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
 
 
 def command(folder: Path, wanted: Any, plugins: Sequence[str]) -> list[str]:
-    """The command that does it, also to be repeated by hand.
+    """The evaluation command; it is also printed, so that a user can repeat it.
 
     Args:
         wanted: the recipe's `kormo.evaluate`.
@@ -45,7 +45,7 @@ def command(folder: Path, wanted: Any, plugins: Sequence[str]) -> list[str]:
 
 
 def evaluate_run(folder: Path, wanted: object, plugins: Sequence[str], say: Callable[[str], None]) -> None:
-    """Scores a finished run; a failure is told and changes nothing else."""
+    """Scores a finished run; a failure is logged and has no other effect."""
     words = command(folder, wanted, plugins)
     environment = {
         name: value

@@ -1,8 +1,8 @@
-"""Names of tasks -> their configurations, from the harness's own folder and those of plugins.
+"""Resolves task names to configurations, from the harness's own folder and those of plugins.
 
-The harness indexes its task files by name: a task, a group of tasks with a score of its own, or a tag, which is a list
-of tasks without one. Here a name becomes the tasks at its leaves, in order, and the rule by which their scores make
-one; no data is read for that. The large index, of thousands of files, is only read for names that no plugin has.
+The harness indexes its task files by name: a task, a group of tasks with an aggregate score, or a tag, which is a list
+of tasks without one. `Catalogue.find` resolves a name to its leaf tasks, in order, and the rule that aggregates their
+scores; no data is read. The harness's index of thousands of files is only built for names that no plugin provides.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ TASKS = Path(__file__).parent / "tasks"
 
 
 def korean_folder() -> Path:
-    """Task files for Korean benchmarks that the harness lacks."""
+    """Folder of task files for Korean benchmarks that the harness lacks."""
     return TASKS / "korean"
 
 
 def mini_folder() -> Path:
-    """Task files of the mini suite."""
+    """Folder of the mini suite's task files."""
     return TASKS / "mini"
 
 
 def instructions_folder() -> Path:
-    """Task files of instruction following."""
+    """Folder of task files for instruction following."""
     return TASKS / "instructions"
 
 
 def generated_folder() -> Path:
-    """Task files of benchmarks that are answered in words."""
+    """Folder of task files for benchmarks with generated answers."""
     return TASKS / "generated"
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One task: its name and what the groups above it override in its configuration."""
+    """One task: its name and the configuration overrides of its parent groups."""
 
     name: str
     overrides: Config = field(default_factory=Config)
@@ -51,11 +51,11 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Named:
-    """What a name stands for.
+    """A resolved name.
 
     Args:
-        leaves: the tasks that are run.
-        weight_by_size: whether a mean over them weighs each by its items (the harness's default) or all alike.
+        leaves: the tasks to run.
+        weight_by_size: whether the mean weights tasks by their number of items (the harness's default) or equally.
         single: the name is a task, not a group.
     """
 
@@ -66,7 +66,7 @@ class Named:
 
 
 class Catalogue:
-    """All task files that can be named.
+    """Index of all task files.
 
     Args:
         folders: folders of task files besides the harness's own.
@@ -77,7 +77,7 @@ class Catalogue:
         self._small = _manager(tuple(self._folders), False)
 
     def manager(self, name: str) -> Index:
-        """The harness's index in which the name is found: the plugins' or the large one."""
+        """The index that contains the name: the plugins' or the harness's."""
         return self._small if name in self._small.task_index else _manager(tuple(self._folders), True)
 
     def names(self) -> list[str]:
@@ -85,10 +85,10 @@ class Catalogue:
         return sorted(_manager(tuple(self._folders), True).task_index)
 
     def find(self, name: str, where: str) -> Named:
-        """What a name stands for.
+        """Resolves a name.
 
         Raises:
-            KormoError: nothing has this name; the message has the nearest.
+            KormoError: no task, group or tag has this name; the message suggests the nearest one.
         """
         index = self.manager(name).task_index
         if name not in index:
@@ -136,7 +136,7 @@ class Catalogue:
             )
 
     def _members(self, group: Config, overrides: Config, where: str) -> Iterator[Leaf]:
-        """The leaves of a group's list, whose members are names, groups written in place, or names with overrides."""
+        """Leaves of a group's member list: names, inline groups, or names with overrides."""
         from lm_eval.tasks import GROUP_ONLY_KEYS
 
         own: Config = {**_without(group, GROUP_ONLY_KEYS), **overrides}
@@ -149,7 +149,7 @@ class Catalogue:
                 yield from self._members(member, own, where)
 
     def configuration(self, leaf: Leaf, changes: Mapping[str, object] | None = None) -> Config:
-        """A task's whole configuration, its functions imported; `changes` win over its file."""
+        """A task's full configuration with its functions imported; `changes` override its file."""
         path = self.manager(leaf.name).task_index[leaf.name]["yaml_path"]
         return cast("Config", {**_read(str(path)), **leaf.overrides, **(changes or {})})
 
@@ -175,7 +175,7 @@ def _read(path: str) -> Config:
 
 
 def catalogue_of(registry: Registry) -> Catalogue:
-    """All tasks: the harness's and those in the folders of plugins."""
+    """The catalogue of the harness's tasks and those of plugins."""
     folders = [Path(registry.load("evaluation_task", name)()) for name in registry.names("evaluation_task")]
     for folder, name in zip(folders, registry.names("evaluation_task"), strict=True):
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""What we use of lm-evaluation-harness, as types: it declares few of its own."""
+"""Types of the parts of lm-evaluation-harness that we use; it declares few itself."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Split = Literal["test_split", "validation_split", "training_split", "fewshot_spl
 
 
 class Rule(TypedDict, total=False):
-    """How a group makes one score of its tasks'."""
+    """How a group aggregates the scores of its tasks."""
 
     weight_by_size: bool
 
 
 class Config(TypedDict, total=False):
-    """What we read of the configuration of a task or a group, as its file and the groups above it say it."""
+    """The keys that we read of a task's or group's configuration, with the overrides of its parent groups."""
 
     dataset_path: str | None
     dataset_name: str | None
@@ -35,7 +35,7 @@ class Config(TypedDict, total=False):
 
 
 class AnswerSettings(TypedDict, total=False):
-    """How an answer is drawn, and where it ends."""
+    """Sampling settings and stop words of an answer."""
 
     until: list[str]
     max_gen_toks: int
@@ -49,7 +49,7 @@ Arguments = tuple[str, AnswerSettings]
 
 
 class Instance(Protocol):
-    """One request to a model: `args` are text and settings, `doc` the item that it is made from."""
+    """One request to a model: `args` are text and settings, `doc` is its dataset row."""
 
     args: tuple[object, ...]
     doc: object
@@ -62,14 +62,14 @@ class Request(Protocol):
 
 
 class GenerationSettings(TypedDict, total=False):
-    """What a task says of the answers that it asks for."""
+    """A task's settings of generated answers."""
 
     max_gen_toks: int
     max_new_tokens: int
 
 
 class Task(Protocol):
-    """A task whose data are read (`lm_eval.api.task.ConfigurableTask`)."""
+    """A task with its dataset loaded (`lm_eval.api.task.ConfigurableTask`)."""
 
     OUTPUT_TYPE: str
 
@@ -79,11 +79,11 @@ class Task(Protocol):
         ...
 
     def dump_config(self) -> Mapping[str, object]:
-        """Its configuration, ready for JSON."""
+        """Its configuration as JSON types."""
         ...
 
     def set_fewshot_seed(self, seed: int) -> None:
-        """The seed of its examples."""
+        """Sets the seed of the few-shot examples."""
         ...
 
     def build_all_requests(
@@ -106,21 +106,21 @@ class Task(Protocol):
 
 
 class Model(Protocol):
-    """A model that answers a task's requests, and knows which of its answers ended by themselves."""
+    """A model that answers a task's requests and records which answers ended with an end token."""
 
     max_gen_toks: int
 
     def speak(self, chat: bool) -> None:
-        """Whether the next prompts come from the chat template."""
+        """Sets whether the next prompts are rendered with the chat template."""
         ...
 
     def ended(self, prompt: str, new: int) -> bool:
-        """Whether the answer to a prompt, of up to `new` tokens, ended by itself."""
+        """Whether the answer to a prompt, of up to `new` tokens, ended with an end token."""
         ...
 
 
 class LocalModel(Model, Protocol):
-    """One whose weights are on this machine (`evaluation.model.Model`)."""
+    """A model with its weights on this machine (`evaluation.models.model.Model`)."""
 
     @property
     def model(self) -> PreTrainedModel:
@@ -133,11 +133,11 @@ class LocalModel(Model, Protocol):
         ...
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> object:
-        """Of each continuation: its log-likelihood in nats, and whether it is the likeliest."""
+        """Log-likelihood of each continuation in nats, and whether it is the greedy one."""
         ...
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> object:
-        """Of whole texts."""
+        """Log-likelihood of whole texts."""
         ...
 
 
@@ -146,8 +146,8 @@ class IndexEntry(TypedDict):
 
     Args:
         type: `task`, `group`, `tag`, or `python_task`.
-        yaml_path: its file; -1: it is written in another's.
-        task: of a tag, the names in it.
+        yaml_path: its file; -1: it is defined inside another file.
+        task: the task names of a tag.
     """
 
     type: str
@@ -165,7 +165,7 @@ class Index(Protocol):
 
 
 def generation_settings(task: Task) -> GenerationSettings:
-    """A task's `generation_kwargs`; empty where it says nothing."""
+    """A task's `generation_kwargs`; empty if unset."""
     found = task.get_config("generation_kwargs")
     settings: GenerationSettings = {}
     if isinstance(found, Mapping):

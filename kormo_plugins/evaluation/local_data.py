@@ -1,6 +1,6 @@
-"""A user's folder of datasets, read in the layouts in which datasets come.
+"""Reads datasets from a user's folder, in the usual layouts.
 
-`--data FOLDER` holds one folder per dataset, under the name that the hub has for it: `skt/kobest_v1` is looked for as
+`--data FOLDER` contains one folder per dataset, named as on the hub: `skt/kobest_v1` is searched as
 `skt/kobest_v1`, `kobest_v1`, `skt__kobest_v1`, `skt--kobest_v1` and as a hub cache's `datasets--skt--kobest_v1`. In it,
 a configuration and its splits are found by
 
@@ -9,7 +9,7 @@ a configuration and its splits are found by
     <configuration>[-_]<split>*…       files side by side
     <split>*.<ending>, data/<split>*…  a dataset with one configuration, or none
 
-with the endings jsonl, json, parquet and csv. Nothing outside of the folder is read, and no code of a dataset is run.
+with the endings jsonl, json, parquet and csv. Nothing outside the folder is read, and no dataset code is run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ENDINGS = (".jsonl", ".json", ".parquet", ".csv")
 
 
 def find_dataset(folder: Path, dataset: str) -> Path | None:
-    """The folder of a dataset under `--data`; None when it is not there."""
+    """The folder of a dataset under `--data`; None if it does not exist."""
     owner, _, name = dataset.rpartition("/")
     cached = folder / f"datasets--{dataset.replace('/', '--')}" / "snapshots"
     places = [folder / dataset, folder / f"{owner}__{name}", folder / f"{owner}--{name}", folder / name]
@@ -47,9 +47,9 @@ def read_splits(
 
     Args:
         folder: of the dataset.
-        configuration: name of a part of it, as in the task's `dataset_name`; None: it has none.
-        wanted: names of the splits that must be there.
-        others: names of splits that are read if they are there.
+        configuration: as in the task's `dataset_name`; None: the dataset has none.
+        wanted: names of required splits.
+        others: names of splits that are read if they exist.
     Raises:
         KormoError: the configuration or a split has no file, or a file cannot be read.
     """
@@ -81,13 +81,13 @@ def _layout(folder: Path, files: dict[str, list[Path]]) -> str:
 
 
 def _similar(files: dict[str, list[Path]], split: str) -> list[Path]:
-    """`dev`, `val` and `validation` are one split."""
+    """Files of a split; `dev`, `val` and `validation` are synonyms."""
     names = {"dev", "val", "valid", "validation"}
     return next((paths for name, paths in files.items() if {name, split} <= names), [])
 
 
 def _files(folder: Path, configuration: str | None) -> dict[str, list[Path]]:
-    """Split -> its files."""
+    """Split -> files."""
     declared = _declared(folder, configuration)
     if declared:
         return declared
@@ -147,7 +147,7 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
 
 
 def _group(named: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:
-    """Files by the split that their names begin with: `test-00000-of-00001` is of `test`."""
+    """Groups files by the split that their names start with: `test-00000-of-00001` belongs to `test`."""
     found: dict[str, list[Path]] = {}
     for path, name in named:
         found.setdefault(name.replace("_", "-").split("-")[0].lower(), []).append(path)
@@ -202,7 +202,7 @@ def _rows(path: Path) -> list[dict[str, object]]:
 
 
 def wrong_columns(task: str, place: str, columns: Iterable[str], error: Exception) -> KormoError:
-    """What to say when a task's template or function does not find what it reads in a row."""
+    """The error of a task's template or function that does not find a column."""
     names = sorted(columns)
     told = " ".join(str(error).split()) or in_words(error)
     missing = told.split("'")[1] if "'" in told else told
@@ -210,5 +210,5 @@ def wrong_columns(task: str, place: str, columns: Iterable[str], error: Exceptio
         where=place,
         found=f"the columns {', '.join(names)}",
         why=f"the task {task} reads {missing!r} ({in_words(error)})",
-        do=closest(missing, names) or "give the dataset the columns that it has on the hub",
+        do=closest(missing, names) or "use the column names of the dataset on the hub",
     )

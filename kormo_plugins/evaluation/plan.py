@@ -1,8 +1,7 @@
-"""Tasks made ready before a model is loaded: data found and read, requests built, their lengths measured.
+"""Prepares tasks before a model is loaded: finds and reads data, builds requests, measures their lengths.
 
-Whatever can go wrong with names, data and lengths goes wrong here, within seconds, and all that is missing is said at
-once. The built requests also give a task its identity: the hash of every prompt and answer, so that a score is reused
-only for exactly the questions that it was made with.
+Errors of names, data and lengths are raised here, within seconds, and one message lists everything that is missing. The
+hash of all prompts and answers is the task's identity: a score is only reused for identical requests.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ SPLITS: tuple[Split, ...] = ("test_split", "validation_split", "training_split",
 
 @dataclass(frozen=True)
 class Ready:
-    """A task that is ready to be asked.
+    """A task that is ready to run.
 
     Args:
-        suite: the suite that asks for it.
-        task: the harness's object, its requests built.
-        chat: it is asked through the chat template.
+        suite: the suite that it belongs to.
+        task: the harness's object with its requests built.
+        chat: its prompts are rendered with the chat template.
         hash: of its requests and of how they are scored, 12 hex digits.
-        dataset: where its items are from.
-        cut: requests that are longer than the model's positions and lose their beginning.
+        dataset: source of its items.
+        cut: number of requests that are longer than the model's context and are truncated on the left.
     """
 
     suite: str
@@ -57,7 +56,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A task that a suite's line asks for, and the number of its items (None: all)."""
+    """A task of a suite's line, and the maximum number of its items (None: all)."""
 
     suite: str
     leaf: Leaf
@@ -68,14 +67,14 @@ class Wanted:
 def make_ready(
     wanted: Sequence[Wanted], catalogue: Catalogue, model: Checkpoint, *, data: Path | None, cut_long: bool
 ) -> list[Ready]:
-    """Every task with its data and requests, in order.
+    """Prepares every task, in order.
 
     Args:
         data: folder of the datasets; None: the hub, or its cache on this machine.
-        cut_long: prompts may lose their beginning.
+        cut_long: truncate long prompts on the left instead of raising.
     Raises:
-        KormoError: data sets that are missing (all of them, in one message), columns that are not what a task
-            reads, or requests longer than the model's positions.
+        KormoError: missing datasets (all in one message), columns that a task does not find, or requests longer than
+            the model's context.
     """
     where = _data_folders([one.leaf for one in wanted], catalogue, data)
     read = cache(read_splits)  # many tasks may read the same files: Global-MMLU's 57 subjects are one
@@ -107,7 +106,7 @@ def make_ready(
 
 
 class _Unreachable(Exception):
-    """A dataset that is neither on this machine nor within reach."""
+    """A dataset that is neither on this machine nor downloadable."""
 
 
 def _data_folders(leaves: Sequence[Leaf], catalogue: Catalogue, data: Path | None) -> dict[str, Path]:
@@ -139,7 +138,7 @@ def _data_folders(leaves: Sequence[Leaf], catalogue: Catalogue, data: Path | Non
 
 
 def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
-    """One message about all datasets that are not there; each value is a reason and the tasks that want it."""
+    """One error for all missing datasets; each value is a reason and the tasks that need it."""
     lines = []
     for dataset, (reason, *tasks) in missing.items():
         wanted = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
@@ -155,7 +154,7 @@ def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
 
 
 def _open(name: str, config: Config, folder: Path | None, shots: int | None, read: Callable[..., DatasetDict]) -> Task:
-    """The harness's task object, its data read by `read`, as by `read_splits`."""
+    """The harness's task object; `read` has the signature of `read_splits`."""
     from datasets.exceptions import DatasetNotFoundError
     from lm_eval.api.task import ConfigurableTask
 
@@ -175,35 +174,34 @@ def _open(name: str, config: Config, folder: Path | None, shots: int | None, rea
         raise _Unreachable(in_words(error)) from None
     except KormoError:
         raise
-    except Exception as error:  # a task's functions may fail in any way on rows that they were not written for
+    except Exception as error:  # a task's functions may raise anything on unexpected rows
         place = str(folder or f"the dataset {dataset}")
         if folder is None and not _about_rows(error):
             raise _Unreachable(in_words(error)) from None
         columns = next(iter(splits.values())).column_names if folder is not None else ["unknown"]
         raise wrong_columns(name, place, columns, error) from None
-    if task.get_config("num_fewshot") != 0:  # nought in a task's file is a part of the task
+    if task.get_config("num_fewshot") != 0:  # 0 in a task's file is part of the task
         task.set_config("num_fewshot", shots if shots is not None else task.get_config("num_fewshot") or 0)
     opened: Task = task
     return opened
 
 
 def settled(process: Callable[[object], object]) -> Callable[[object], object]:
-    """A task's `process_docs`, run once for each split, from the seed that the harness's command starts with.
+    """A task's `process_docs`, run once per split, with the seed of the harness's command.
 
-    The harness calls it for the prompts, and again when answers are compared. One that draws (GPQA's shuffles the four
-    choices) would then compare with the answers of another shuffle. On data of the hub, a cache on the disk hides that;
-    data in memory have none.
+    The harness calls it for the prompts and again for scoring. A random one (GPQA shuffles the four choices) would then
+    score against another shuffle. For data of the hub, the cache on disk hides this; data in memory has no such cache.
     """
     kept: dict[int, tuple[object, object]] = {}
 
     @wraps(process)
     def once(split: object) -> object:
-        """The processed split, made once with the seed, with the state of `random` left as it was."""
+        """The processed split, computed once with the seed; restores the state of `random`."""
         if id(split) not in kept:
             state = random.getstate()
             random.seed(SEEDS["random"])
             try:
-                kept[id(split)] = (split, process(split))  # holding the split keeps its id from being used again
+                kept[id(split)] = (split, process(split))  # the reference keeps its id from being reused
             finally:
                 random.setstate(state)
         return kept[id(split)][1]
@@ -218,14 +216,14 @@ def _about_rows(error: Exception) -> bool:
 
 
 def _given(splits: object, **_: object) -> object:
-    """Splits that are in memory, to a harness that calls with a task's metadata."""
+    """Returns the splits in memory; the harness also passes a task's metadata."""
     return splits
 
 
 def _wanted_splits(config: Config, shots: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The splits that a task cannot do without, and those that it reads if they are there.
+    """The splits that a task requires, and those that it reads if they exist.
 
-    Without the split of its examples, the harness would take them from the questions themselves.
+    Without the few-shot split, the harness would take the examples from the test questions.
     """
     must = [config.get("test_split") or config.get("validation_split")]
     own = config.get("num_fewshot")
@@ -235,7 +233,7 @@ def _wanted_splits(config: Config, shots: int | None) -> tuple[tuple[str, ...], 
 
 
 def build_requests(task: Task, limit: int | None, chat_tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-    """Builds a task's requests, as `lm_eval.evaluate` builds them; the same examples each time."""
+    """Builds a task's requests as `lm_eval.evaluate` does, with the same few-shot examples each time."""
     task.set_fewshot_seed(seed=SEEDS["fewshot"])
     template = partial(render, chat_tokenizer) if chat_tokenizer is not None else None
     task.build_all_requests(
@@ -252,7 +250,7 @@ def build_requests(task: Task, limit: int | None, chat_tokenizer: PreTrainedToke
 def render(
     tokenizer: PreTrainedTokenizerBase, history: list[dict[str, str]], add_generation_prompt: bool = True
 ) -> str:
-    """A conversation through the chat template, thinking switched off."""
+    """Renders a conversation with the chat template, with thinking disabled."""
     return str(
         tokenizer.apply_chat_template(
             history,
@@ -278,7 +276,7 @@ def _identity(task: Task, chat: bool) -> str:
 def _sizes(
     task: Task, tokenizer: PreTrainedTokenizerBase, chat: bool, positions: int | None
 ) -> Iterator[tuple[int, int]]:
-    """Tokens of each request and the tokens that there is room for. Nothing for requests that fit by their bytes."""
+    """Tokens of each request and of the room for it. Requests whose bytes already fit are skipped."""
     if positions is None:
         return
     generation = generation_settings(task) if task.OUTPUT_TYPE == "generate_until" else None
@@ -286,19 +284,19 @@ def _sizes(
     room = positions - new if generation else positions + 1  # the last token of a scored answer is not an input
     for instance in task.instances:
         text = "".join(part for part in instance.args if isinstance(part, str))
-        if len(text.encode()) + 2 > room:  # a token is a byte at least
+        if len(text.encode()) + 2 > room:  # a token is at least one byte
             yield len(tokenizer.encode(text, add_special_tokens=not chat)), room
 
 
 def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> None:
-    """Prompts that do not fit lose their beginning in the harness, in silence: not here."""
+    """Raises for prompts that do not fit; the harness would silently truncate them on the left."""
     for one in ready:
         new = generation_settings(one.task).get("max_gen_toks", 0) if one.task.OUTPUT_TYPE == "generate_until" else 0
         if model.positions is not None and new >= model.positions:
             raise KormoError(
                 where=f"{model.path}: max_position_embeddings",
                 found=f"{model.positions:,}",
-                why=f"the task {one.name} asks for answers of up to {new:,} tokens",
+                why=f"the task {one.name} generates answers of up to {new:,} tokens",
                 do="ask for other tasks",
             )
     long = [one for one in ready if one.cut]

@@ -1,4 +1,4 @@
-"""The published scores of KORMo-10B and its baselines, to stand beside ours."""
+"""Published scores of KORMo-10B and its baselines, for comparison."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FILE = Path(__file__).with_name("published.yml")
 
 @dataclass(frozen=True)
 class Published:
-    """The whole file.
+    """The content of published.yml.
 
     Args:
-        source: who reports the scores.
+        source: publication of the scores.
         scores: row -> a value for each of `models`, in percent.
         judged: row -> a value of 10 for each of `judged_models`; None: not reported.
         needle: language -> percent.
@@ -41,6 +41,6 @@ def published() -> Published:
 
 
 def scores_of(row: str | None) -> dict[str, float]:
-    """Model -> published score in percent, of one row; empty when the row is none of the published."""
+    """Model -> published score in percent, of one row; empty if the row is not published."""
     values = published()
     return dict(zip(values.models, values.scores.get(row or "", ()), strict=False))

@@ -1,13 +1,13 @@
-"""`evaluation.json`: what a checkpoint scored, beside it.
+"""`evaluation.json`: the scores of a checkpoint, stored beside it.
 
     model      path, hash of its weights, family, whether it is a chat model
-    results    a row for each line of a suite: task, metric, value, stderr, n, shots, limit, published scores
-    tasks      a row for each single task that was run, with all its metrics and the hash of its requests
-    needle     the latest needle in a haystack
+    results    a row per line of a suite: task, metric, value, stderr, n, shots, limit, published scores
+    tasks      a row per task, with all its metrics and the hash of its requests
+    needle     the latest needle-in-a-haystack result
 
-A checksum of all of it is in it. The file is rewritten (to a temporary name, then renamed) whenever a task is finished,
-so that a killed evaluation goes on behind the last one. A task counts as done when the hash of its requests and of the
-weights is the same. Times are told while it runs and are not kept: what is killed and repeated gives the same bytes.
+The file contains a checksum of its content. It is rewritten atomically whenever a task finishes, so that an interrupted
+evaluation continues after the last one. A task counts as finished if the hashes of its requests and of the weights
+match. Times are logged but not stored, so an interrupted and repeated evaluation writes the same bytes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Record:
     """The evaluation of one model, in one file.
 
     Args:
-        folder: where the file is.
-        model: whose it is; a record of other weights is set aside under another name, never mixed in.
+        folder: of the file.
+        model: the evaluated model; an existing record of other weights is renamed, never merged.
     """
 
     def __init__(self, folder: Path, model: Checkpoint) -> None:
@@ -74,38 +74,38 @@ class Record:
         return None
 
     def task(self, hash: str) -> TaskRow | None:
-        """A finished task by the hash of its requests."""
+        """Returns a finished task by the hash of its requests."""
         return next((one for one in self.values["tasks"] if one["hash"] == hash), None)
 
     def add_task(self, row: TaskRow) -> None:
-        """Keeps a finished task, on disk at once."""
+        """Adds a finished task and writes the file."""
         rows = {one["hash"]: one for one in self.values["tasks"]}
         self.values["tasks"] = list((rows | {row["hash"]: row}).values())
         self.write()
 
     def add_results(self, rows: Sequence[SuiteRow]) -> None:
-        """Keeps rows of a suite; a row of the same suite, task, metric, shots and limit is replaced."""
+        """Adds rows of a suite; replaces a row with the same suite, task, metric, shots and limit."""
         old = {_line(row): row for row in self.values["results"]}
         self.values["results"] = list((old | {_line(row): row for row in rows}).values())
         self.write()
 
     def set_needle(self, found: NeedleRecord) -> None:
-        """Keeps the latest needle in a haystack."""
+        """Stores the latest needle-in-a-haystack result."""
         self.values["needle"] = found
         self.write()
 
     def add_judged(self, suite: str, result: JudgedResult) -> None:
-        """Keeps the result of a judged suite."""
+        """Stores the result of a judged suite."""
         self.values["judged"] = {**self.values.get("judged", {}), suite: result}
         self.write()
 
     def write(self) -> None:
-        """Writes the file anew, whole or not at all."""
+        """Writes the file atomically."""
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.path, sealed(self.values))
 
 
 def _line(row: SuiteRow) -> tuple[object, ...]:
-    """What makes two rows the same: the newer one takes the place of the older, and what is repeated moves nothing."""
+    """Key of a row: a newer row replaces the older one with the same key, at its position."""
     return row["suite"], row["task"], row["metric"], row["shots"], row["limit"]

@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: names, data and lengths first, then the model, then the record."""
+"""Runs one evaluation: checks names, data and lengths first, then loads the model and writes the record."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from kormo_plugins.plugins.registry import Registry
 
 Say = Callable[[str], None]
 OWN = "tasks"
-"""The suite's name in rows of tasks that were named one by one."""
+"""Suite name in the rows of tasks given with `--tasks`."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a suite, what its task stands for, and the published row that the suite's mean is compared with."""
+    """A line of a suite, its resolved tasks, and the published row that the suite's mean is compared with."""
 
     suite: str
     line: SuiteTask
@@ -34,9 +34,9 @@ class Line:
 
 
 def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, registry: Registry) -> list[Line]:
-    """What is asked for by names; nothing is read but names and suites.
+    """Resolves suite and task names; only suites and the task index are read.
 
-    A task that is named by itself is asked as in the first suite of ours that has it.
+    A task given by name takes its settings from the first bundled suite that contains it.
 
     Raises:
         KormoError: a suite, task or group that does not exist, with the nearest that does.
@@ -57,9 +57,9 @@ def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, r
 
 
 def quiet_harness() -> None:
-    """What the harness warns of is refused or recorded here."""
+    """Silences warnings of the harness that we raise or record ourselves."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    logging.getLogger("lm_eval.api.registry").setLevel(logging.CRITICAL)  # it looks for f1 on the hub, in vain
+    logging.getLogger("lm_eval.api.registry").setLevel(logging.CRITICAL)  # it searches the hub for f1, in vain
 
 
 def evaluate(
@@ -73,16 +73,16 @@ def evaluate(
     load: Callable[[], Model],
     say: Say,
 ) -> list[SuiteRow]:
-    """Scores a checkpoint; returns a row for each line, also kept in the record.
+    """Scores a checkpoint; returns a row per line and adds it to the record.
 
     Args:
-        load: gives the harness's model; not called when everything is finished already.
+        load: returns the harness's model; not called if all tasks are already finished.
     """
     quiet_harness()
     wanted = [Wanted(one.suite, leaf, one.line, one.limit) for one in lines for leaf in one.named.leaves]
     ready = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=cut_long)
     say(f"{len(ready)} tasks, {sum(len(one.task.instances) for one in ready):,} requests")
-    record.write()  # a folder that cannot be written shows before the model is loaded
+    record.write()  # fails before the model is loaded if the folder is not writable
     rows = score(ready, load, record, say)
     results = [
         suite_row(one.suite, one.line, one.named, [rows[one.suite, leaf.name] for leaf in one.named.leaves], one.limit)

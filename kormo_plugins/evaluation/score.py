@@ -1,8 +1,8 @@
-"""One task after the other; what is finished is not done again.
+"""Runs the tasks one by one and skips finished ones.
 
-A task is asked alone, so that it can be finished, recorded and skipped alone; the harness builds its prompts from seeds
-of each task's own, so a task asked alone scores as it does among others. A group's score is made from its tasks' as in
-the harness: the mean weighted by items, and the pooled standard error.
+Tasks run separately, so that each can be recorded and skipped by itself; the harness seeds the prompts per task, so the
+score does not depend on other tasks. A group's score is computed as in the harness: the mean weighted by items, and the
+pooled standard error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 class _Sample(TypedDict):
-    """A request and its answer, as the harness keeps them: prompt and settings first."""
+    """A request and its answer, as the harness stores them: prompt and settings first."""
 
     arguments: tuple[tuple[str, object], ...]
 
@@ -35,10 +35,10 @@ class _Sample(TypedDict):
 def score(
     ready: Sequence[Ready], load: Callable[[], Model], record: Record, say: Say
 ) -> dict[tuple[str, str], TaskRow]:
-    """Runs what is not finished. Returns (suite, task) -> row.
+    """Runs unfinished tasks. Returns (suite, task) -> row.
 
     Args:
-        load: gives the model; called when the first task needs it, and not at all when all are finished.
+        load: returns the model; called when the first task needs it.
     """
     rows: dict[tuple[str, str], TaskRow] = {}
     model, finished = None, 0
@@ -55,7 +55,7 @@ def score(
             finished += 1
         rows[one.suite, one.name] = row
     if finished:
-        say(f"{finished} of {len(ready)} tasks were finished before, with these weights and these very questions")
+        say(f"{finished} of {len(ready)} tasks were already finished, with the same weights and questions")
     return rows
 
 
@@ -64,7 +64,7 @@ def _told(row: TaskRow) -> str:
 
 
 def _run(one: Ready, model: Model) -> TaskRow:
-    """Asks one task and gives its row."""
+    """Runs one task and returns its row."""
     import lm_eval
     import torch
 
@@ -113,17 +113,17 @@ def _metrics(found: Mapping[str, object]) -> dict[str, Score]:
 
 
 def _stops(samples: Sequence[_Sample], model: Model, new: int) -> Score:
-    """Share of answers with an end token, and its binomial standard error."""
+    """Share of answers that end with an end token, and its binomial standard error."""
     ended = [model.ended(sample["arguments"][0][0], new) for sample in samples]
     share = sum(ended) / len(ended)
     return {"value": share, "stderr": (share * (1 - share) / len(ended)) ** 0.5}
 
 
 def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[TaskRow], limit: int | None) -> SuiteRow:
-    """A line of a suite as one row, from the rows of its tasks.
+    """Aggregates the rows of a line's tasks into one row.
 
     Raises:
-        KormoError: the tasks have no such metric.
+        KormoError: the tasks do not have the line's metric.
     """
     known = sorted({name for one in parts for name in one["metrics"]})
     metric = line.metric or next((one for one in ("acc", "exact_match") if f"{one},none" in known), "")
@@ -160,7 +160,7 @@ def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[TaskRow
 
 
 def mean_row(suite: str, rows: Sequence[SuiteRow], published: str) -> SuiteRow:
-    """The plain mean of a suite's rows that have a published score, beside the published mean of the same tasks."""
+    """Unweighted mean of the rows with a published score, and the published mean of the same tasks."""
     parts = [row for row in rows if row["published"]]
     errors = [row["stderr"] for row in parts if row["stderr"] is not None]
     return {
@@ -183,7 +183,7 @@ def mean_row(suite: str, rows: Sequence[SuiteRow], published: str) -> SuiteRow:
 
 
 def combine(rows: Sequence[TaskRow], key: str, weight_by_size: bool) -> Score:
-    """Value and standard error of several tasks together, by the harness's own two formulas."""
+    """Aggregate value and standard error of several tasks, by the harness's formulas."""
     from lm_eval.api.metrics import aggregate_subtask_metrics, pooled_sample_stderr
 
     values, sizes = [one["metrics"][key]["value"] for one in rows], [one["n"] for one in rows]

@@ -1,7 +1,7 @@
-"""Suites: which tasks, with how many shots, by which metric, and who says so.
+"""Suites: tasks, shots and metrics, with the source of each choice.
 
-A suite is a YAML file, so that it can be read, compared and extended by a user: `--suite my_suite.yml` takes any path.
-Every number of shots carries its origin, because a score is only comparable with one that was made the same way.
+A suite is a YAML file; `--suite my_suite.yml` takes any path. Every number of shots names its source, because scores
+are only comparable if they were measured the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "suites"
 
 
 class SuiteTask(Strict):
-    """One line of a suite: a task or a group of tasks, and how it is scored."""
+    """One line of a suite: a task or a group, and how it is scored."""
 
     task: str = Field(description="name of a task, group or tag in lm-evaluation-harness, or in a plugin's folder")
     metric: str = Field(
@@ -53,15 +53,15 @@ class Suite(Strict):
 
 
 def suite_names() -> list[str]:
-    """The suites that come with the package."""
+    """Names of the bundled suites."""
     return sorted(path.stem for path in FOLDER.glob("*.yml"))
 
 
 def load_suite(name: str, where: str = "kormo eval: --suite") -> Suite:
-    """The suite of that name, or in that file.
+    """Loads a suite by name or path.
 
     Raises:
-        KormoError: there is none, it is no YAML, or a key of it is unknown.
+        KormoError: no such suite, invalid YAML, or an unknown key.
     """
     path = Path(name) if name.endswith((".yml", ".yaml")) else FOLDER / f"{name}.yml"
     if not path.is_file() or (path.parent == FOLDER and path.stem not in suite_names()):
@@ -69,7 +69,7 @@ def load_suite(name: str, where: str = "kormo eval: --suite") -> Suite:
         raise KormoError(
             where=where,
             found=f"the suite {name!r}",
-            why=f"there is none of that name; there are: {', '.join(names)}",
+            why=f"no suite has this name; the suites are: {', '.join(names)}",
             do=closest(name, names) or "name one of these, or the path of a suite file (.yml)",
         )
     try:

@@ -1,16 +1,16 @@
-"""How many tokens' logits exist at a time in `one_pass_loss.py`; without torch, for the memory model too."""
+"""Chunk size of `one_pass_loss.py`; without torch, since the memory model uses it too."""
 
 from __future__ import annotations
 
 CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}
-"""Logits that exist at a time, in their own dtype: what a cache holds; what fills a GPU and is small beside a model."""
+"""Bytes of logits per chunk, in their own dtype: on a CPU what a cache holds; on a GPU enough to saturate it."""
 
 WHOLE_BYTES = 256 << 20
-"""Up to this a CPU keeps the gradients of all logits, so that those of the weights are one product, as in torch."""
+"""Up to this size a CPU keeps the gradients of all logits, so that the weight gradient is one product, as in torch."""
 
 
 def chunk_tokens(tokens: int, vocabulary: int, width: int, device: str = "cpu") -> int:
-    """Tokens whose logits exist at a time: a power of two between 16 and 4,096.
+    """Tokens per chunk: a power of two between 16 and 4,096.
 
     Args:
         tokens: of the micro-batch.

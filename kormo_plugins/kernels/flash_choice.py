@@ -1,8 +1,8 @@
-"""Which FlashAttention torch's variable-length kernel runs: the fastest that the GPU and what is installed allow.
+"""Selects the FlashAttention of torch's variable-length kernel: the fastest that GPU and installed packages support.
 
-torch brings FlashAttention-2. From 2.10 on it can call FlashAttention-3 (Hopper; Shah et al. 2024, arXiv 2407.08608:
-1.5 to 2 times FlashAttention-2 there) and FlashAttention-4 (Blackwell), which are packages of their own. A recipe does
-not name them: what is computed is the same, up to the order of sums.
+torch includes FlashAttention-2. From 2.10 it can call FlashAttention-3 (Hopper; Shah et al. 2024, arXiv 2407.08608: 1.5
+to 2 times as fast as FlashAttention-2) and FlashAttention-4 (Blackwell), which are separate packages. Recipes do not
+name them, since results only differ by the order of sums.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ BUILT_IN = "FlashAttention-2"
 
 @dataclass(frozen=True)
 class Implementation:
-    """One that torch can be told to use.
+    """An implementation that torch can activate.
 
     Args:
-        name: torch's.
-        spoken: for people.
-        package: what must be importable.
-        majors: of the compute capability that it is made for.
+        name: as in torch.
+        spoken: display name.
+        package: required package.
+        majors: supported major versions of the compute capability.
     """
 
     name: str
@@ -37,16 +37,16 @@ KNOWN = (
     Implementation("FA4", "FlashAttention-4", "flash_attn.cute", (10,)),
     Implementation("FA3", "FlashAttention-3", "flash_attn_interface", (9,)),
 )
-"""The faster first."""
+"""Fastest first."""
 
 
 def choose(
     capability: tuple[int, int], listed: Collection[str], importable: Callable[[str], bool]
 ) -> tuple[Implementation | None, str]:
-    """The implementation to activate, None for torch's own, and a line that says why.
+    """The implementation to activate (None: torch's own), and a log line with the reason.
 
     Args:
-        capability: of the GPU, as `torch.cuda.get_device_capability` tells it.
+        capability: of the GPU, from `torch.cuda.get_device_capability`.
         listed: names that torch can activate.
         importable: whether a package is installed.
     """
@@ -63,7 +63,7 @@ def choose(
 
 
 def activate() -> str:
-    """Tells torch to use the fastest; returns the line to log. Called where there is a GPU."""
+    """Activates the fastest implementation; returns the line to log. Requires a GPU."""
     import torch
     import torch.nn.attention as attention
 

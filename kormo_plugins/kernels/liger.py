@@ -1,25 +1,25 @@
 """Liger's fused Triton kernels (arXiv 2410.10989), through Axolotl's own Liger plugin.
 
-Axolotl's plugin asks Liger's table which function patches a model type. `kormo` is entered there with Llama's
-function, which fits because KORMo looks its parts up in `modeling_llama` when it is built and inherits the forward of
-`LlamaForCausalLM`. What each kernel spares:
+Axolotl's plugin looks up the patch function of a model type in Liger's table. We register `kormo` there with Llama's
+function, which applies because KORMo looks up its parts in `modeling_llama` when a model is built and inherits the
+forward of `LlamaForCausalLM`. What each kernel saves:
 
-    rms_norm, swiglu              activations that torch would write to memory between two elementwise operations
-    rope                          the same, for the turning of queries and keys
-    fused_linear_cross_entropy    the logits: 8.4 GB in float32 for 4 rows of 4,096 tokens of the 10B's vocabulary
+    rms_norm, swiglu              writing activations to memory between elementwise operations
+    rope                          the same, for rotating queries and keys
+    fused_linear_cross_entropy    the logits: 8.4 GB in float32 for 4 rows of 4,096 tokens with the 10B's vocabulary
 
 *Casting in RMSNorm*: Liger's mode `llama`, with offset 0, is the order of our architecture (cast to the weights'
 dtype, then times the weight; `architecture/modeling.py` says why). KORMo's published code multiplies in float32 and
 casts last, which is Liger's mode `gemma` with offset 0.
 
-*The loss* stays the sum over the predicted tokens of the global batch divided by their number: Liger's forward takes
-`num_items_in_batch` as the plain one does.
+*The loss* is still the sum over the predicted tokens of the global batch divided by their number: Liger's forward takes
+`num_items_in_batch` like the original.
 
-*No GPU, no kernels*: Triton has nothing to run on, so they switch themselves off with one line. They count as
-available in Triton's interpreter (`TRITON_INTERPRET=1`), which is how they are tested.
+*Without a GPU* Triton cannot run, so the kernels are disabled with a log line. With Triton's interpreter
+(`TRITON_INTERPRET=1`) they are available, which the tests use.
 
-*Afterwards* they are undone, because the patch is of the whole process: export and samples follow the training, on
-the CPU, and the export is compared with a Llama that must be plain.
+*After training* the patch is undone, because it is global to the process: export and samples run afterwards on the CPU,
+and the export is compared with an unpatched Llama.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATCHED = ("apply_rotary_pos_emb", "LlamaRMSNorm", "LlamaMLP")
 
 
 class LigerParams(BaseModel):
-    """Which kernels are used; all by default."""
+    """Switches of the kernels; all are on by default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,7 +58,7 @@ class LigerParams(BaseModel):
 
 
 def available() -> bool:
-    """Whether Triton has something to run on: a GPU, or its interpreter."""
+    """Whether Triton can run: on a GPU, or in its interpreter."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         return True
     import torch
@@ -67,26 +67,26 @@ def available() -> bool:
 
 
 class Liger:
-    """The component `liger`: a callable with what the contract of kernels allows besides."""
+    """The component `liger`: a callable with the optional methods of the kernel contract."""
 
     def __init__(self) -> None:
         self._originals: dict[str, object] = {}
 
     def axolotl(self, params: LigerParams) -> dict[str, object]:
-        """Axolotl's keys and plugin; nothing where no kernel can run."""
+        """Axolotl's keys and plugin; empty if no kernel can run."""
         return {"plugins": [AXOLOTL_PLUGIN], **params.axolotl_keys()} if available() else {}
 
     def __call__(self, model_type: str, params: LigerParams) -> str:
-        """Makes `model_type` known to Liger before Axolotl's plugin looks it up; returns the line to log.
+        """Registers `model_type` with Liger before Axolotl's plugin looks it up; returns the line to log.
 
         Raises:
-            KormoError: Liger has no kernels for this type; Axolotl would train without them in silence.
+            KormoError: Liger has no kernels for this type; Axolotl would silently train without them.
         """
         if not available():
             return "kernels: liger is off, as there is no GPU; torch computes the same"
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN, apply_liger_kernel_to_llama
 
-        if model_type == "kormo" or model_type.startswith("kormo_"):  # all are made of Llama's parts
+        if model_type == "kormo" or model_type.startswith("kormo_"):  # all are built from Llama's parts
             MODEL_TYPE_TO_APPLY_LIGER_FN.setdefault(model_type, apply_liger_kernel_to_llama)
         if model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
             raise KormoError(
@@ -107,7 +107,7 @@ class Liger:
             self._originals["forward"] = modeling_llama.LlamaForCausalLM.forward
 
     def release(self) -> None:
-        """Gives `modeling_llama` its own parts back; models that were built keep theirs. Idempotent."""
+        """Restores `modeling_llama`; existing models keep their parts. Idempotent."""
         if not self._originals:
             return
         from transformers.models.llama import modeling_llama

@@ -1,18 +1,17 @@
-"""Output layer and cross entropy in one pass: every token's loss, and the gradients, from one product with the weights.
+"""Output layer and cross entropy in one pass: token losses and gradients from one product with the weights.
 
 For states x [tokens, d], output weights W [vocabulary, d] and targets y, a chunk of tokens at a time:
 
     z = x·Wᵀ        ℓ = logsumexp(z) − z[y]        g = softmax(z) − onehot(y)        dx = g·W        dW += gᵀ·x
 
-The gradient of a sum of losses is known as soon as the logits are, so it is taken in the forward pass and the logits
-are dropped (Hsu et al. 2024, arXiv 2410.10989; github.com/mgmalek/efficient_cross_entropy). What is different here:
+The gradient of a sum of losses follows directly from the logits, so it is computed in the forward pass and the logits
+are freed (Hsu et al. 2024, arXiv 2410.10989; github.com/mgmalek/efficient_cross_entropy). Differences:
 
-* the losses of the single tokens are returned beside their sum: what a log tells by source, row or language costs no
-  second product;
-* W is cast once under autocast, not once for each chunk, and a chunk is as large as `CHUNK_BYTES` allows, so that dW
-  (in float32) is read and written a few times, not dozens of times.
+* the token losses are returned besides their sum, so losses per source, row or language need no second product;
+* W is cast once under autocast, not per chunk, and chunks are as large as `CHUNK_BYTES` allows, so that dW (float32) is
+  read and written a few times, not dozens of times.
 
-With `triton` the row kernel is Liger's (`liger_cross_entropy_kernel`), which turns logits into gradients in place.
+With `triton`, Liger's row kernel (`liger_cross_entropy_kernel`) overwrites logits with gradients in place.
 """
 
 from __future__ import annotations
@@ -32,23 +31,22 @@ IGNORE = -100
 """Target of a token that is not predicted (torch's and transformers' convention)."""
 
 LARGEST_BLOCK = 32768
-"""Logits that one Triton program takes at a time, as in Liger."""
+"""Block size of a Triton program in logits, as in Liger."""
 
 
 def token_losses(
     states: Tensor, weight: Tensor, targets: Tensor, scale: Tensor | float, *, triton: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The loss of a micro-batch and of each of its tokens.
+    """The loss of a micro-batch and of each token.
 
     Args:
-        states: [tokens, d], what enters the output layer.
+        states: [tokens, d], input of the output layer.
         weight: [vocabulary, d].
         targets: int64 [tokens]; `IGNORE` where nothing is predicted.
-        scale: what the sum of the losses is multiplied by.
-        triton: whether Liger's kernel turns logits into gradients; torch's operations do the same anywhere.
+        scale: factor of the sum of the losses.
+        triton: use Liger's kernel; otherwise torch operations, which run on any device.
     Returns:
-        `scale` × the sum over tokens, float32, to be differentiated once; and the losses, float32 [tokens], without a
-        gradient.
+        `scale` × the sum over tokens, float32, differentiable once; and the losses, float32 [tokens], without gradient.
     """
     kind = states.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
@@ -59,7 +57,7 @@ def token_losses(
 
 
 class _OnePass(torch.autograd.Function):
-    """The sum's gradients are made by `forward` and scaled by `backward`."""
+    """`forward` computes the gradients of the sum; `backward` scales them."""
 
     @staticmethod
     def forward(
@@ -72,8 +70,8 @@ class _OnePass(torch.autograd.Function):
         differentiate: bool,
         triton: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Sum of the weighted losses (a scalar) and the loss of each token [tokens], both float32; gradients are made
-        on the way, so that no logits are kept."""
+        """Sum of the weighted losses (a scalar) and the loss of each token [tokens], both float32; also computes the
+        gradients, so that no logits are kept."""
         states_too, weight_too = (differentiate and needed for needed in ctx.needs_input_grad[:2])
         losses, of_states, of_weight = _chunks(
             states, weight.to(compute), targets, factor, states_too, weight_too, triton
@@ -86,7 +84,7 @@ class _OnePass(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_total: Tensor, of_losses: Tensor) -> tuple[object, ...]:
-        """Gradients of the states and of the weight, made in `forward`, times that of the sum. They are given out
+        """Gradients of the states and of the weight, computed in `forward`, times that of the sum. Can be called
         once."""
         if ctx.gradients is None:
             raise RuntimeError("the gradients of this loss were given out already; compute the loss again")
@@ -108,9 +106,9 @@ def _chunks(
     triton: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Losses [tokens], and the gradients of their sum: of the states in their dtype, of the weights in float32 (in
-    torch's order of sums where the logits of all tokens are kept). Without `triton` they are times `factor`."""
+    torch's order of sums if the logits of all tokens are kept). Without `triton` they are multiplied by `factor`."""
     tokens, vocabulary, device = len(states), len(weight), states.device
-    losses = torch.zeros(tokens, dtype=torch.float32, device=device)  # Liger skips what is not predicted
+    losses = torch.zeros(tokens, dtype=torch.float32, device=device)  # Liger skips ignored tokens
     of_states = torch.empty_like(states) if for_states else None
     size = chunks.chunk_tokens(tokens, vocabulary, weight.element_size(), device.type)
     whole = for_weight and device.type == "cpu" and tokens * vocabulary * weight.element_size() <= chunks.WHOLE_BYTES
@@ -138,7 +136,7 @@ def _chunks(
 def _by_torch(logits: Tensor, targets: Tensor, losses: Tensor, factor: Tensor, differentiate: bool) -> Tensor:
     """Writes the losses of a chunk; returns the gradient of `factor` × their sum by the logits, in the logits' dtype.
 
-    By torch's own operations in the order of `cross_entropy`, so that in float32 no bit of the gradient differs."""
+    Uses torch operations in the order of `cross_entropy`, so that the float32 gradient is bit-identical."""
     known = targets != IGNORE
     at = targets.clamp(min=0)[:, None]
     log_probabilities = torch.log_softmax(logits.float(), dim=1)
@@ -152,7 +150,7 @@ def _by_torch(logits: Tensor, targets: Tensor, losses: Tensor, factor: Tensor, d
 
 
 def _by_liger(logits: Tensor, targets: Tensor, losses: Tensor, differentiate: bool) -> Tensor:
-    """The same by one Triton program for each token, in place, and without the factor."""
+    """As `_by_torch`, with one Triton program per token, in place, and without the factor."""
     from liger_kernel.ops.cross_entropy import liger_cross_entropy_kernel
     from triton import next_power_of_2
 
@@ -191,7 +189,7 @@ def _by_liger(logits: Tensor, targets: Tensor, losses: Tensor, differentiate: bo
 
 
 def _add_product(total: Tensor, one: Tensor, other: Tensor) -> None:
-    """`total` (float32) += `one` · `other`, products of half precision summed in float32 where the library can."""
+    """`total` (float32) += `one` · `other`; half-precision products are accumulated in float32 if supported."""
     if one.dtype == total.dtype:
         total.addmm_(one, other)
     elif total.device.type == "cuda" and sums_in_float32(total.device, one.dtype):
@@ -202,8 +200,8 @@ def _add_product(total: Tensor, one: Tensor, other: Tensor) -> None:
 
 @functools.cache
 def sums_in_float32(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this torch adds products of half precision to float32 in place on this device, and rightly so: tried
-    once, on numbers whose sum half precision cannot hold."""
+    """Whether torch accumulates half-precision products into float32 in place, correctly, on this device; tested once
+    with numbers whose sum half precision cannot represent."""
     total = torch.full((16, 16), 256.0, device=device)
     one = torch.full((16, 16), 0.0625, device=device, dtype=dtype)
     try:

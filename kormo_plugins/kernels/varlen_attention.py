@@ -1,15 +1,15 @@
-"""Attention of variable length with borders that are known beforehand: nothing is asked of the GPU, no graph breaks.
+"""Variable-length attention with precomputed document boundaries: no GPU synchronization, no graph breaks.
 
-Axolotl's `sdpa_varlen` routes packed rows through torch's kernel (`torch.nn.attention.varlen`), and finds the borders
-of documents from the positions in every layer: it waits for the GPU three times a layer (is it packed, how many
-documents, how long is the longest), and `torch.compile` cannot see past such a question, so each layer falls into
-pieces. Here the collator says the borders once for each micro-batch, on the CPU (`cu_seq_lens_q`, `max_length_q`, in
-transformers' words), and they go through the model as they are:
+Axolotl's `sdpa_varlen` routes packed rows through torch's kernel (`torch.nn.attention.varlen`), and computes document
+boundaries from the positions in every layer: this synchronizes with the GPU three times per layer (is it packed, how
+many documents, how long is the longest), and each synchronization breaks the graph of `torch.compile`. Here the
+collator computes the boundaries once per micro-batch on the CPU (`cu_seq_lens_q`, `max_length_q`, as in transformers),
+and they are passed through the model:
 
     q, k, v [rows, heads, length, size]  ->  [rows·length, heads, size], documents end to end  ->  the kernel
 
-A batch without borders, with a mask, or on a device without the kernel goes to what was there before. Where torch's
-kernel groups heads itself (`enable_gqa`), keys and values are not repeated.
+A batch without boundaries, with a mask, or on a device without the kernel uses the previous attention. If torch's
+kernel supports grouped heads (`enable_gqa`), keys and values are not repeated.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BORDERS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
-"""What a collator gives: int32 [documents + 1] twice, and the longest document's tokens twice."""
+"""Keys that a collator provides: int32 [documents + 1] twice, and the length of the longest document twice."""
 
 LARGEST_HEAD = 256
-"""Of the flash kernels."""
+"""Maximum head size of the flash kernels."""
 
 DEVICES = frozenset({"cuda"})
-"""Where torch has the kernel."""
+"""Device types with torch's kernel."""
 
 WRONG = 0.02
-"""Relative difference from float32 that no rounding of bfloat16 explains (it makes 0.003 to 0.006)."""
+"""Relative difference from float32 that bfloat16 rounding (0.003 to 0.006) does not explain."""
 
 Attention = Callable[..., tuple["Tensor", object]]
 
 
 def install(device: str = "cuda") -> str:
-    """Puts this in front of the attention that `sdpa` names; returns the line to log. Idempotent.
+    """Wraps the attention registered as `sdpa`; returns the line to log. Idempotent.
 
     Args:
-        device: where the kernel is tried before it is used.
+        device: on which the kernel is tested first.
     """
     try:
         from torch.nn.attention.varlen import varlen_attn
@@ -65,8 +65,8 @@ def install(device: str = "cuda") -> str:
 
 
 def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | None:
-    """What is wrong with the kernel on this device: outputs and gradients of two documents beside plain attention in
-    float32, within what bfloat16 can tell; None if nothing is."""
+    """Compares outputs and gradients of two documents with plain float32 attention, within bfloat16 accuracy; returns
+    what is wrong with the kernel on this device, or None."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -81,7 +81,7 @@ def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | No
     try:
         out = _flat(kernel, grouped)(ours[0], ours[1], ours[2], borders, 65)
         (out * weights.transpose(1, 2)).sum().backward()
-    except Exception as error:  # whatever a build may say that has no such kernel for this GPU
+    except Exception as error:  # a build without this kernel for the GPU may raise anything
         return in_words(error)
     parts = []
     for begin, end in ((0, 31), (31, 96)):
@@ -101,18 +101,18 @@ Flat = Callable[["Tensor", "Tensor", "Tensor", "Tensor", int], "Tensor"]
 
 
 def _flat(kernel: Callable[..., Any], grouped: bool) -> Flat:
-    """The kernel as causal attention [rows, length, heads, size] of documents that lie end to end.
+    """The kernel as causal attention [rows, length, heads, size] of concatenated documents.
 
     Args:
-        grouped: it is given fewer heads of keys and values as they are; else these are repeated.
+        grouped: the kernel takes fewer key and value heads; otherwise these are repeated.
     """
     windowed = "window_size" in inspect.signature(kernel).parameters
     causal: dict[str, object] = {"window_size": (-1, 0)} if windowed else {"is_causal": True}
     of_groups = {**causal, "enable_gqa": True}
 
     def flat(query: Tensor, key: Tensor, value: Tensor, borders: Tensor, longest: int) -> Tensor:
-        """Queries [rows, heads, length, size] and as many or fewer heads of keys and values; `borders` are the int32
-        places at which documents begin and end, and `longest` the length of the longest."""
+        """Queries [rows, heads, length, size], and as many or fewer heads of keys and values; `borders` are int32
+        cumulative document lengths, and `longest` is the length of the longest document."""
         rows, heads, length, size = query.shape
         fewer = key.shape[1] != heads
         if fewer and not grouped:
@@ -126,7 +126,7 @@ def _flat(kernel: Callable[..., Any], grouped: bool) -> Flat:
 
 
 def in_front_of(before: Attention, kernel: Callable[..., object], grouped: bool) -> Attention:
-    """An attention in transformers' form that takes batches with borders, and leaves others to `before`."""
+    """A transformers attention function that handles batches with boundaries and passes others to `before`."""
     flat = _flat(kernel, grouped)
 
     @functools.wraps(before)
@@ -140,7 +140,7 @@ def in_front_of(before: Attention, kernel: Callable[..., object], grouped: bool)
         scaling: float | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, object]:
-        """transformers' attention function: the kernel where it fits the call, `before` otherwise."""
+        """transformers' attention function: the kernel if it supports the call, `before` otherwise."""
         borders = kwargs.get("cu_seq_lens_q")
         window = kwargs.get("sliding_window") or getattr(module, "sliding_window", None)
         if borders is None or attention_mask is not None or dropout or window or not _runs(query, scaling):
@@ -152,7 +152,7 @@ def in_front_of(before: Attention, kernel: Callable[..., object], grouped: bool)
 
 
 def _runs(query: Tensor, scaling: float | None) -> bool:
-    """Whether the kernel takes these queries: half precision on a GPU, heads of its size, the usual scale."""
+    """Whether the kernel supports these queries: half precision on a GPU, head size, default scale."""
     import torch
 
     size = query.shape[-1]

@@ -1,20 +1,19 @@
-"""Monitors what the model writes after fixed prompts: whether it is still diverse, and in the right language.
+"""Monitors the diversity and language of the model's continuations of fixed prompts.
 
-A model that trains on machine-written text may come to repeat it, to say everything in the same words, or to mix its
-languages, while its loss falls all the time (Shumailov et al. 2024, Nature 631; KORMo trains on one generator's text
-alone to see it happen). The same prompts are continued from the same random numbers at every look, so that what
-changes is the model.
+A model trained on synthetic text may start to repeat it, lose diversity, or mix languages, while its loss keeps falling
+(Shumailov et al. 2024, Nature 631; KORMo trains on the text of a single generator to demonstrate it). The same prompts
+are continued with the same random numbers at every evaluation, so that only the model changes.
 
-    distinct_n       different runs of n words over all of them, over all continuations of a language
-    self_bleu        how well each continuation is predicted by the others of its language; larger is poorer
-    repetition       share of the runs of 4 tokens of a continuation that stood in it before (seq-rep-4, Welleck et
+    distinct_n       distinct n-grams of words divided by all n-grams, over all continuations of a language
+    self_bleu        BLEU of each continuation against the others of its language; higher is less diverse
+    repetition       share of the 4-grams of a continuation that occurred in it before (seq-rep-4, Welleck et
                      al. 2019, arXiv 1908.04319)
-    entropy          mean entropy of the next-token distribution where the model writes, in bits, at temperature 1
-    right_script     share of the letters that are of the prompt's script: Hangul after Korean, Latin after English
-    length           mean number of tokens before the end token, or the limit
-    ended            share of the continuations that come to an end by themselves
+    entropy          mean entropy of the next-token distribution at generated tokens, in bits, at temperature 1
+    right_script     share of letters in the prompt's script: Hangul after Korean, Latin after English
+    length           mean number of tokens before the end token or the limit
+    ended            share of the continuations with an end token
 
-Every rank writes the same texts, since a sharded model needs all ranks for every token; rank 0 keeps them, in
+All ranks generate the same texts, since a sharded model needs all ranks for every token; rank 0 writes them to
 `samples.jsonl`.
 """
 
@@ -49,19 +48,19 @@ SCRIPTS = {
     "hi": ("DEVANAGARI",),
     "th": ("THAI",),
 }
-"""Language -> how the Unicode names of its letters begin; any other is written in Latin letters."""
+"""Language -> prefix of the Unicode names of its letters; default: Latin."""
 RUN = 4
-"""Tokens of the runs that `repetition` counts."""
+"""n of the n-grams of `repetition`."""
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """What the model wrote after a prompt.
+    """The model's continuation of a prompt.
 
     Args:
-        ids: tokens, the end token left out.
-        ended: whether it wrote the end token.
-        entropy: of the next-token distribution at each place, in bits.
+        ids: tokens without the end token.
+        ended: whether the end token was generated.
+        entropy: of the next-token distribution at each position, in bits.
     """
 
     language: str
@@ -73,7 +72,7 @@ class Continuation:
 
 
 class Collapse(Monitor):
-    """Logs `collapse/MEASURE/LANGUAGE`, and writes the continuations down."""
+    """Logs `collapse/MEASURE/LANGUAGE`, and writes the continuations to a file."""
 
     name = "collapse"
 
@@ -86,7 +85,7 @@ class Collapse(Monitor):
         """Loads the tokenizer.
 
         Raises:
-            KormoError: there is none of ours.
+            KormoError: no tokenizer of ours.
         """
         from tokenizers import Tokenizer
 
@@ -101,7 +100,7 @@ class Collapse(Monitor):
         self.tokenizer = Tokenizer.from_file(str(run.tokenizer / "tokenizer.json"))
 
     def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
-        """The numbers of every language."""
+        """The measures of every language."""
         assert self.run is not None
         written = self._write(model)
         if group_rank()[0] == 0:
@@ -142,7 +141,7 @@ class Collapse(Monitor):
         return found
 
     def _keep(self, step: int, written: Sequence[Continuation]) -> None:
-        """One continuation of each prompt, for people; a step that is trained again writes its lines again."""
+        """Writes one continuation per prompt; a repeated step writes its lines again."""
         assert self.run is not None
         with (self.run.output_dir / SAMPLES_FILE).open("a", encoding="utf-8") as file:
             for one in written[:: self.params.samples]:
@@ -165,20 +164,19 @@ def generate(
     eos: int,
     pad: int,
 ) -> tuple[list[list[int]], list[list[float]]]:
-    """Samples `tokens` ids after each prompt, all prompts at once; the global random state is not used.
+    """Samples `tokens` ids after each prompt, in one batch; does not use the global random state.
 
-    It goes on after the end token, so that every rank runs the model equally often; what follows is the caller's to
-    cut off.
+    Continues after the end token, so that all ranks run the model equally often; the caller truncates.
 
     Args:
         model: a causal language model in evaluation mode.
-        prompts: ids of each beginning, of any lengths.
+        prompts: ids of each prompt, of any lengths.
         temperature: of the sampling.
-        seed: of the random numbers, drawn on the CPU so that every device draws the same.
+        seed: of the random numbers, which are drawn on the CPU, so that they do not depend on the device.
         eos: the end token.
-        pad: fills short prompts up, in front.
+        pad: padding id, used on the left.
     Returns:
-        ids, and the entropies (bits, at temperature 1) of the distributions that they were drawn from.
+        ids, and the entropies (bits, at temperature 1) of the distributions that they were sampled from.
     """
     import torch
 
@@ -195,7 +193,7 @@ def generate(
         logp = logits.log_softmax(-1)
         entropies.append(-(logp.exp() * logp).nan_to_num(0.0).sum(-1) / torch.log(torch.tensor(2.0)))
         chances = (logits / temperature).softmax(-1)
-        # One number for each text and turn, whatever the others do: the inverse of the distribution function.
+        # One random number per text and token, independent of the other texts: inverse transform sampling.
         point = torch.rand(len(prompts), 1, generator=dice, dtype=torch.float64)
         chosen = (chances.double().cumsum(-1) < point).sum(-1).clamp(max=chances.shape[-1] - 1)
         drawn.append(chosen)
@@ -206,7 +204,7 @@ def generate(
 
 
 def measures(language: str, written: Sequence[Continuation]) -> dict[str, float]:
-    """The numbers of one language; see the module's text."""
+    """The measures of one language; see the module docstring."""
     texts = [one.text for one in written]
     entropy = [value for one in written for value in one.entropy]
     found = {
@@ -223,13 +221,13 @@ def measures(language: str, written: Sequence[Continuation]) -> dict[str, float]
 
 
 def repetition(ids: Sequence[int]) -> float:
-    """Share of the runs of 4 tokens that stood in the text before; 0 for a text shorter than one run."""
+    """Share of the 4-grams that occurred in the text before; 0 for a text of less than 4 tokens."""
     runs = [tuple(ids[i : i + RUN]) for i in range(len(ids) - RUN + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def script_share(texts: Iterable[str], language: str) -> float | None:
-    """Share of all letters that are of the language's script; None where there is no letter."""
+    """Share of letters in the language's script; None without letters."""
     beginnings = SCRIPTS.get(language.split("-")[0].lower(), ("LATIN",))
     letters = [c for text in texts for c in text if c.isalpha()]
     mine = sum(unicodedata.name(c, "").startswith(beginnings) for c in letters)

@@ -1,19 +1,17 @@
-"""Loss and bits per byte on documents that are never trained on, by language, source and domain.
+"""Loss and bits per byte on held-out documents, by language, source and domain.
 
-A loss per token compares models of one tokenizer; bits per byte compare them all
-(`kormo_plugins/measures/bits_per_byte.py`). So each document is scored as a whole, alone in its row, and its
-bytes are counted whole:
+A loss per token is only comparable between models with the same tokenizer; bits per byte are comparable between all
+(`kormo_plugins/measures/bits_per_byte.py`). Each document is scored as a whole, alone in its row:
 
     nll(document) = sum over the tokens of its text of -ln p(token | BOS, the tokens before it)
 
-Of a conversation, and of the better answer of a pair, that is scored which the recipe trains: the chat template's ids,
-the answers and their ends, over the bytes of the answers.
+For a conversation, and the chosen answer of a pair, the tokens that the recipe trains on are scored: answers and their
+end tokens, as rendered by the chat template, divided by the bytes of the answers.
 
-A document longer than a row is read in windows. Each token is predicted exactly once, with at least half a window
-before it, so nothing is left out and nothing counts twice. The end of the document is not predicted: it stands for
-no byte of the text.
+A document longer than a row is scored in windows. Each token is predicted exactly once, with at least half a window of
+context. The end-of-document token is not predicted, since it encodes no byte of the text.
 
-The sums are taken over all ranks before anything is divided, so that two ranks report what one does.
+Sums are reduced over all ranks before division, so the result does not depend on the number of ranks.
 """
 
 from __future__ import annotations
@@ -47,9 +45,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_DOMAINS = 40
-"""With more of them (addresses of web pages, say) a number for each would say nothing."""
+"""With more domains (web hosts, for example), separate numbers are not useful and not logged."""
 CHUNK = 256
-"""Positions whose log-probabilities are formed at a time, in float32."""
+"""Positions whose float32 log-probabilities are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ class Text:
     """One document to score.
 
     Args:
-        ids: int64 [tokens], the start token in front.
-        bytes: of the text that the predicted tokens spell.
-        groups: what it counts in.
-        predicted: bool [tokens], which of `ids` count; None: all but the first.
+        ids: int64 [tokens], including the start token.
+        bytes: of the text that the predicted tokens encode.
+        groups: groups that it belongs to.
+        predicted: bool [tokens], which of `ids` are scored; None: all but the first.
     """
 
     ids: NDArray[np.int64]
@@ -70,13 +68,13 @@ class Text:
 
     @property
     def tokens(self) -> int:
-        """Tokens that are predicted."""
+        """Number of predicted tokens."""
         return len(self.ids) - 1 if self.predicted is None else int(self.predicted[1:].sum())
 
 
 @dataclass(frozen=True)
 class Window:
-    """Tokens [start, end) of a text, of which those from `scored` on are predicted here."""
+    """Tokens [start, end) of a text; those from `scored` on are predicted in this window."""
 
     text: int
     start: int
@@ -95,7 +93,7 @@ class HeldOut(Monitor):
         self.texts: list[Text] = []
 
     def open(self, run: RunView) -> None:
-        """Chooses the documents and encodes them.
+        """Selects and encodes the documents.
 
         Raises:
             KormoError: no document at all, or a tokenizer with neither start nor end token.
@@ -113,7 +111,7 @@ class HeldOut(Monitor):
         self.texts = encoded(chosen, run)
 
     def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
-        """The numbers of every group."""
+        """The measures of every group."""
         assert self.run is not None
         nll = score(model, self.texts, self.run.sequence_len, self.run.micro_batch_size, self.run.special.get("pad", 0))
         return by_group(self.texts, nll)
@@ -136,7 +134,7 @@ def make(params: HeldOutParams) -> HeldOut:
 
 
 def read_all(texts: Texts) -> Iterable[Document]:
-    """The documents of all folders."""
+    """Reads the documents of all folders."""
     for folder in texts.folders:
         yield from read_corpus(folder)
 
@@ -145,14 +143,14 @@ def smallest(documents: Iterable[Document], count: int) -> list[Document]:
     """The `count` documents with text whose ids have the smallest hashes, in that order."""
 
     def key(document: Document) -> tuple[int, str]:
-        """Hash of the name, then the name: the same order wherever the documents lie."""
+        """Hash of the id, then the id: the order does not depend on files."""
         return xxhash.xxh3_64_intdigest(document.id.encode("utf-8", "surrogatepass")), document.id
 
     return heapq.nsmallest(count, (document for document in documents if document.text), key=key)
 
 
 def groups_of(prefix: str, source: str, document: Document, domain: Sequence[str]) -> tuple[str, ...]:
-    """The groups that a document counts in: all, its language, source, domain and writer."""
+    """The groups of a document: all, its language, source, domain and writer."""
     found = [prefix, f"{prefix}/{document.language}", f"{prefix}/source/{source}"]
     named = next((document.meta[field] for field in domain if document.meta.get(field)), None)
     if named is not None:
@@ -162,8 +160,8 @@ def groups_of(prefix: str, source: str, document: Document, domain: Sequence[str
 
 
 def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunView) -> list[Text]:
-    """The documents as ids, by the encoder that wrote the shards, the start token in front; conversations as turns,
-    where the run trains on turns."""
+    """Encodes the documents with the encoder of the shards, with the start token prepended; conversations as turns if
+    the run trains on turns."""
     first = run.special.get("bos", run.special.get("eos"))
     if run.tokenizer is None or first is None:
         raise KormoError(
@@ -189,7 +187,7 @@ def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunV
 
 
 def conversation_of(document: Document) -> Document | None:
-    """The document as a conversation, of a pair that with the better answer; None if it is a text."""
+    """The document as a conversation, for a pair the one with the chosen answer; None for a plain text."""
     pair = pair_of(document)
     if pair is not None:
         return with_messages(document, [*pair.prompt, pair.chosen])
@@ -197,8 +195,8 @@ def conversation_of(document: Document) -> Document | None:
 
 
 def answer_bytes(document: Document) -> int:
-    """UTF-8 bytes of what is trained of a conversation: every answer and call of weight 1, and the thoughts behind the
-    last question."""
+    """UTF-8 bytes of the trained parts of a conversation: every answer and tool call of weight 1, and the reasoning
+    after the last question."""
     messages = messages_of(document) or []
     asked = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
     total = 0
@@ -214,7 +212,7 @@ def windows(lengths: Sequence[int], longest: int) -> list[Window]:
 
     Args:
         lengths: tokens of each text, the start token included.
-        longest: tokens of a window, at least 2.
+        longest: maximum tokens of a window, at least 2.
     """
     found = []
     for text, length in enumerate(lengths):
@@ -232,9 +230,9 @@ def score(model: PreTrainedModel, texts: Sequence[Text], window: int, rows: int,
 
     Args:
         model: a causal language model in evaluation mode.
-        window: tokens of a row, at most.
-        rows: full rows that are run at a time; shorter ones are run together.
-        pad: id that fills rows up; nothing before it sees it.
+        window: maximum tokens of a row.
+        rows: full rows per batch; more rows if they are shorter.
+        pad: padding id on the right; not visible to earlier tokens.
     """
     import torch
 
@@ -249,7 +247,7 @@ def score(model: PreTrainedModel, texts: Sequence[Text], window: int, rows: int,
 
 
 def batched(pieces: Sequence[Window], places: int) -> list[list[Window]]:
-    """Windows, sorted by length, in batches of at most `places` tokens, padding included (or of one window)."""
+    """Windows sorted by length, in batches of at most `places` tokens including padding (or of one window)."""
     found: list[list[Window]] = []
     for piece in pieces:
         if found and (len(found[-1]) + 1) * (piece.end - piece.start) <= places:
@@ -274,7 +272,7 @@ def _losses(model: PreTrainedModel, batch: Sequence[Window], texts: Sequence[Tex
         wanted[row, w.scored - w.start : w.end - w.start] = scored
     ids, wanted = ids.to(device), wanted.to(device)
     places = torch.arange(width, device=device).expand(len(batch), width)
-    # No mask: it is causal, so what fills a row up is seen by nothing that is scored.
+    # No mask: attention is causal, so no scored token attends to the padding.
     logits = model(input_ids=ids, position_ids=places, use_cache=False).logits
     found = torch.zeros(len(batch), dtype=torch.float64, device=device)
     for begin in range(0, width - 1, CHUNK):

@@ -1,10 +1,9 @@
 """The run callback `mini`: accuracy on the mini suite's questions with four options, while the model trains.
 
-Each option is put behind its question, and the answer is the one whose text is likeliest: the question is the same in
-all four, so its tokens do not decide. That is `acc` of `kormo eval --suite mini`, on fewer items, without the harness.
+Each option is appended to its question, and the most likely text is the answer; the tokens of the question are the same
+in all four. This is `acc` of `kormo eval --suite mini`, on fewer items and without the harness.
 
-It stands here, above the rooms, because it asks the questions of one (`evaluation/mini.py`) by the means of another
-(`monitoring/held_out.py`).
+The questions are those of `evaluation/mini.py`, scored as in `held_out.py`.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Mini(Monitor):
         """Encodes every question with every option.
 
         Raises:
-            KormoError: there is no tokenizer of ours.
+            KormoError: no tokenizer of ours.
         """
         super().open(run)
         first = run.special.get("bos", run.special.get("eos"))

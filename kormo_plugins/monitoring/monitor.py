@@ -1,11 +1,11 @@
-"""Looking at a model while it trains, and leaving no trace in what is trained.
+"""Evaluates a model during training, without any effect on the training.
 
-A monitor is a run callback that looks at the start, at every so many steps, and at the end. Inside `undisturbed` no
-gradient is kept, dropout is off, and the random state, the train mode of every module and the configuration are
-afterwards what they were: a run that is looked at ends with the same weights, bit for bit, as one that is not.
+A monitor is a run callback that evaluates at the start, at a fixed interval, and at the end. `undisturbed` disables
+gradients and dropout, and restores the random state, the train mode of every module and the configuration, so that a
+monitored run ends with bit-identical weights.
 
-Every rank looks, since a sharded model (ZeRO-3, FSDP) can only be run by all ranks together; each does its part of
-the work, and sums are taken over all of them.
+All ranks take part, since a sharded model (ZeRO-3, FSDP) can only be run by all ranks together; each processes its
+share, and sums are reduced over all.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Texts:
-    """Where documents lie.
+    """Location of documents.
 
     Args:
-        folders: each with `part-*.jsonl.zst`, as the corpus is written.
-        control_tokens: added tokens that these texts may contain as such.
+        folders: each with `part-*.jsonl.zst`, as written by the corpus.
+        control_tokens: added tokens that are encoded as such in these texts.
     """
 
     folders: tuple[Path, ...]
@@ -41,20 +41,20 @@ class Texts:
 
 @dataclass(frozen=True)
 class RunView:
-    """What a watcher is told of the run.
+    """What a run callback knows about the run.
 
     Args:
         output_dir: the run's folder.
         tokenizer: folder of the run's tokenizer; None if Axolotl loads the base model's own.
-        held_out: source -> its documents that are never trained on.
-        external_eval: name -> texts from elsewhere, never trained on either.
+        held_out: source -> its held-out documents.
+        external_eval: name -> external texts, which are not trained on either.
         special: ids of `bos`, `eos` and `pad`.
         sequence_len: tokens of a training row.
-        micro_batch_size: rows of a micro-batch: what fits into the device's memory.
+        micro_batch_size: rows of a micro-batch.
         seed: the run's seed.
-        conversations: makes ids, lengths and training mask of conversations, as for the shards; None where none is
-            trained on.
-        log: sends numbers to `metrics.jsonl` and to every tracker; called on every rank.
+        conversations: encodes conversations to ids, lengths and loss mask, as for the shards; None if the run has
+            none.
+        log: writes numbers to `metrics.jsonl` and every tracker; called on every rank.
     """
 
     output_dir: Path
@@ -70,10 +70,10 @@ class RunView:
 
 
 class Monitor(TrainerCallback):
-    """Looks at the model before the first step, every `every_steps` steps, and after the last.
+    """Evaluates the model before the first step, every `every_steps` steps, and after the last.
 
     Args:
-        every_steps: optimizer steps between two looks.
+        every_steps: optimizer steps between two evaluations.
     """
 
     name = "monitor"
@@ -87,7 +87,7 @@ class Monitor(TrainerCallback):
         self.run = run
 
     def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
-        """The numbers at this step; called on every rank inside `undisturbed`, and the same on all of them."""
+        """The measures at this step; called on every rank inside `undisturbed`, with the same result on all ranks."""
         raise NotImplementedError
 
     def on_train_begin(
@@ -98,7 +98,7 @@ class Monitor(TrainerCallback):
         model: PreTrainedModel | None = None,
         **kwargs: object,
     ) -> None:
-        """The model before the first step; a resumed run was looked at already."""
+        """Evaluates the model before the first step, unless the run was resumed."""
         if state.global_step == 0:
             self._look(model, 0)
 
@@ -110,7 +110,7 @@ class Monitor(TrainerCallback):
         model: PreTrainedModel | None = None,
         **kwargs: object,
     ) -> None:
-        """The model after a step that is due, or after the last."""
+        """Evaluates the model after a step that is due, or after the last."""
         if state.global_step % self.every_steps == 0 or state.global_step == state.max_steps:
             self._look(model, state.global_step)
 
@@ -124,7 +124,7 @@ class Monitor(TrainerCallback):
 
 @contextlib.contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model is in evaluation mode and keeps no gradient; afterwards all is as it was."""
+    """Context in which the model is in evaluation mode without gradients; restores the previous state."""
     import torch
 
     modes = [(module, module.training) for module in model.modules()]
@@ -149,10 +149,10 @@ def summed(values: object) -> Any:
 
 
 def shard_batches(batches: Sequence[object], rank: int, world: int) -> list[tuple[Any, bool]]:
-    """The batches of one rank, in turn, with whether they count.
+    """The batches of one rank, round-robin, each with a flag whether it counts.
 
-    All ranks get the same number, since a sharded model is run by all of them or by none: where batches run out, one
-    is run again and does not count.
+    All ranks get the same number, since a sharded model must be run by all of them: where batches run out, one is
+    repeated and does not count.
     """
     turns = -(-len(batches) // world)
     mine = [turn * world + rank for turn in range(turns)]

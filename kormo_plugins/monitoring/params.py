@@ -1,4 +1,4 @@
-"""What a recipe says about looking at the model while it trains; nothing heavy to import."""
+"""Recipe parameters of the monitors; imports no heavy libraries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class MonitorParams(BaseModel):
-    """What every monitor has."""
+    """Parameters of every monitor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     every_steps: int = Field(ge=1, description="optimizer steps between two looks")

@@ -1,4 +1,4 @@
-"""Continuations by the finished model: the first thing that anybody wants to see."""
+"""Continuations of prompts by the finished model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def continuations(
 
     Args:
         model_dir: a plain checkpoint with its tokenizer.
-        prompts: beginnings; BOS is put in front, as in training.
+        prompts: texts; BOS is prepended, as in training.
         max_new_tokens: length of each continuation, in tokens.
-        seed: of the sampling; the caller's random state is left alone.
-        chat: the prompts are questions, asked with the chat template and thinking off.
+        seed: of the sampling; the caller's random state is not changed.
+        chat: the prompts are questions, rendered with the chat template and thinking disabled.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,16 +1,16 @@
-"""Preference pairs without padding: the texts of a micro-batch in few rows, documents apart, and TRL's own loss.
+"""Packing of preference pairs: the texts of a micro-batch in few rows without padding, with TRL's loss.
 
-TRL pads every text of a micro-batch to the longest one, and takes logits of prompts and padding too. Here the texts
-are packed into rows, kept apart by positions that restart, and logits are taken where an answer is predicted:
+TRL pads every text of a micro-batch to the longest one, and also computes logits of prompts and padding. Here the texts
+are packed into rows, separated by restarting positions, and logits are only computed for answers:
 
     padded   [chosen 1 . . . . . .]        packed   [chosen 1|rejected 1|padding]
              [rejected 1 . . . . .]                 [a long chosen 2 ...........]
              [a long chosen 2 .....]                logits only before the tokens of answers
              [rejected 2 . . . . .]
 
-With attention of variable length all texts share one row; with dense masks a row is as long as the longest text, so
-that no mask is larger than TRL's. What is handed to TRL is the answers' part of its batch, prompts cut off: its loss,
-of whichever type, and its metrics are sums over answers, and come out the same.
+With variable-length attention all texts share one row; with dense masks a row is as long as the longest text, so that
+no mask is larger than TRL's. TRL gets the answers' part of its batch without the prompts: its loss, of any type, and
+its metrics are sums over answers, so they are unchanged.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from torch import Tensor
 
 
 def places(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
-    """Row and start of each text, longest first into the fullest row that has room (best fit, as rows are packed).
+    """Row and start of each text, by best-fit decreasing.
 
     Args:
-        lengths: tokens of each text, none longer than `width`.
+        lengths: tokens of each text, at most `width`.
         width: tokens of a row.
     """
     free: list[int] = []
@@ -46,14 +46,14 @@ def places(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class PackedPairs:
-    """A padded batch of TRL's collator, packed.
+    """A packed batch of TRL's collator.
 
     Args:
-        inputs: of the model: `input_ids`, `position_ids` int64 [rows, width], `logits_to_keep` int64 [columns]; of one
-            row also the borders of its texts (`kernels/varlen_attention.py`).
-        answers: what TRL's loss is given: its batch with `input_ids` and `completion_mask` [texts, 1 + longest answer].
+        inputs: of the model: `input_ids`, `position_ids` int64 [rows, width], `logits_to_keep` int64 [columns]; for one
+            row also the boundaries of its texts (`kernels/varlen_attention.py`).
+        answers: input of TRL's loss: its batch with `input_ids` and `completion_mask` [texts, 1 + longest answer].
         source: rows and columns of the kept logits, int64 [2, predictions].
-        target: texts and places in `answers` that they predict from, likewise.
+        target: texts and columns in `answers` from which they predict, int64 [2, predictions].
     """
 
     inputs: dict[str, object]
@@ -68,7 +68,7 @@ class PackedPairs:
         return out.index_put((self.target[0], self.target[1]), kept[self.source[0], self.source[1]])
 
     def of(self, model: Callable[..., object]) -> Callable[..., object]:
-        """The model as TRL calls it: its answer to the packed rows, told as logits of `answers`."""
+        """Wraps the model for TRL: runs it on the packed rows, and returns the logits of `answers`."""
 
         def call(**others: object) -> object:
             """The forward pass on the packed rows; its logits are unpacked to [texts, answer]."""
@@ -85,8 +85,8 @@ def packed(batch: dict[str, torch.Tensor], *, one_row: bool) -> PackedPairs:
 
     Args:
         batch: of TRL's collator: `input_ids`, `attention_mask`, `completion_mask` int64 [texts, length], padded on the
-            right, and what else the loss reads.
-        one_row: attention knows the borders without a mask, so that a row may be as long as all texts together.
+            right, and other inputs of the loss.
+        one_row: attention takes boundaries instead of a mask, so a row may be as long as all texts together.
     """
     ids, answer = batch["input_ids"], batch["completion_mask"]
     device = ids.device

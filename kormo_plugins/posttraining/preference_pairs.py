@@ -1,16 +1,16 @@
-"""Preference pairs as token ids: what a model is asked, and what it would have to write.
+"""Encodes preference pairs as token ids of prompt and answers.
 
-A pair is rendered with the tokenizer's own chat template, in the two pieces that use has too:
+A pair is rendered with the tokenizer's chat template, in the same two parts as in generation:
 
     prompt     … <|BOT|>user⏎ question <|EOT|>⏎<|BOT|>assistant⏎<think>⏎[⏎</think>⏎]
     answer     [reasoning⏎</think>⏎⏎] answer <|EOT|>⏎
 
-The prompt ends with the generation prompt, thinking on if one of the answers thought, and off otherwise. The pieces are
-encoded one by one, so an answer's ids are those that the model would write after the prompt's; for an answer in the
-prompt's mode they are the same as those of the whole. An answer without a thought where thinking is on begins by
-closing the think block: not to think, although asked to, can be preferred or dispreferred like anything else.
+The prompt ends with the generation prompt, with thinking enabled if one of the answers has reasoning. The parts are
+encoded separately, so the ids of an answer are those that the model would generate after the prompt; for an answer in
+the prompt's mode they equal those of the whole text. An answer without reasoning, when thinking is enabled, begins by
+closing the think block.
 
-No token is added: no <|BOS|> in front, no second <|EOT|> behind, which TRL would add to a text that ends with a
+No token is added: no <|BOS|> at the start, and no second <|EOT|>, which TRL would append to a text that ends with a
 newline. An unfinished answer has no <|EOT|>.
 """
 
@@ -33,12 +33,12 @@ Texts = tuple[str, str, str]
 
 
 def render(chat: ChatTokenizer, pair: Pair, tools: list[dict[str, JsonValue]] | None = None) -> Texts | Unused:
-    """Prompt, chosen and rejected as text, control tokens under the names that `chat` has for them; or, without an id,
-    the reason why the template refuses the pair."""
+    """Renders prompt, chosen and rejected as text, with the control tokens of `chat`; or returns the reason why the
+    template rejects the pair, without an id."""
     from jinja2 import TemplateError
 
     def rendered(messages: list[Any], generate: bool) -> str:
-        """The text of a conversation by the chat template, not yet tokenized."""
+        """A conversation rendered by the chat template, not tokenized."""
         text = chat.tokenizer.apply_chat_template(
             messages,
             tokenize=False,
@@ -64,14 +64,14 @@ def render(chat: ChatTokenizer, pair: Pair, tools: list[dict[str, JsonValue]] | 
 def token_pairs(
     documents: Iterable[Document], chat: ChatTokenizer, length: int, where: str
 ) -> Iterator[TokenPair | Unused]:
-    """The pairs of documents as token ids.
+    """Encodes the pairs of documents as token ids.
 
     Args:
-        length: most tokens of a prompt with one of its answers; a longer pair is not used, and never cut: without its
-            end an answer is another answer.
+        length: maximum tokens of a prompt with one of its answers; a longer pair is skipped, not truncated, since a
+            truncated answer is a different answer.
         where: the source, for messages.
     Raises:
-        KormoError: a document that is no pair.
+        KormoError: a document that is not a pair.
     """
     for document in documents:
         pair = pair_of(document)
@@ -104,7 +104,7 @@ def build_pairs(
 
     Args:
         tokenizer: folder with a chat template.
-        tokenizer_hash: its identity.
+        tokenizer_hash: identity of the tokenizer.
     Returns:
         statistics, as `write_pairs`.
     Raises:

@@ -1,8 +1,7 @@
-"""The corpus step `preference_pair`: kept columns of a preference dataset become a checked pair.
+"""The corpus step `preference_pair`: converts columns of a preference dataset to a checked pair.
 
-It comes first among the steps of a source of pairs: what is no pair leaves here with its reason, and the steps after
-it see the text of prompt and both answers. A reader told `columns: {pair: …}` makes pairs by itself, and refuses
-columns that nothing maps.
+It is the first step of a source of pairs: invalid rows are rejected here with a reason, and later steps see the text of
+prompt and both answers. A reader with `columns: {pair: …}` creates pairs itself, and refuses unmapped columns.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from kormo_plugins.documents.document import Document, Reject
 
 
 class PairParams(PairColumns):
-    """Which kept column is what, and how a turn is written where it is a mapping."""
+    """Names of the columns, and the keys of a turn that is a mapping."""
 
 
 class PreferencePair:
-    """Checks the kept columns of a pair; those of them that are not a pair's own keys leave the document.
+    """Checks the columns of a pair and removes those that are not keys of a pair.
 
-    The reader is told to keep the columns: `columns: {text: {conversation: chosen}, keep: [chosen, rejected]}`.
+    The reader must keep the columns: `columns: {text: {conversation: chosen}, keep: [chosen, rejected]}`.
     """
 
     VERSION = 2
@@ -27,7 +26,7 @@ class PreferencePair:
         self.params = params or PairParams()
 
     def __call__(self, document: Document) -> Document | Reject:
-        """The document with its pair in one form, or the reason why it holds none."""
+        """The document with its normalized pair, or the reason for the rejection."""
         meta = document.meta
         names = self.params.names(meta)
         if isinstance(names, Reject):

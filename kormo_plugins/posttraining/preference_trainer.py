@@ -1,19 +1,20 @@
-"""The Trainer of preference runs: Axolotl's around TRL's DPOTrainer, with six things put right besides `RunMixin`'s.
+"""The Trainer of preference runs: Axolotl's around TRL's DPOTrainer, with six corrections besides `RunMixin`'s.
 
-1. The pairs are trained on as they come. TRL would tokenize texts again: <|BOS|> in front where the tokenizer adds one,
-   a second <|EOT|> behind an answer that ends with a newline, and the answers cut at `max_length`.
-2. The reference model is the model itself before its first step: log πref(y|x) is computed once for each pair that
-   the run will see, and kept in the run's folder. No second model is held, at no time.
-3. It is computed as the policy's is, under the same autocast; TRL computes it before the model is prepared, without
-   one, so that with float32 weights and bfloat16 products the first margins would be rounding errors.
-4. Log-probabilities are taken of float32 logits. Under DeepSpeed in bfloat16 nothing else would make them so, and the
-   log-probability of an answer, say -501.3, would be rounded to a multiple of 2 (bfloat16 has 8 significant bits).
-5. Axolotl collects garbage after every micro-batch; what exists before training is exempt, or each step would look
-   through every module of every library (0.1 to 1 s).
-6. With `kormo.pack_pairs` nothing is padded, and no logits are made of prompts (`packed_pairs.py`).
+1. The token ids of the pairs are used unchanged. TRL would tokenize texts again: with <|BOS|> if the tokenizer adds
+one, a
+   second <|EOT|> after an answer that ends with a newline, and answers truncated at `max_length`.
+2. The reference model is the initial model: log πref(y|x) is computed once for each pair that the run will use, and
+   stored in the run's folder. No second model is loaded.
+3. It is computed under the same autocast as the policy; TRL computes it before the model is prepared, without autocast,
+   so that with float32 weights and bfloat16 products the first margins would be rounding errors.
+4. Log-probabilities are computed from float32 logits. Under DeepSpeed in bfloat16 the log-probability of an answer, say
+   -501.3, would otherwise be rounded to a multiple of 2 (bfloat16 has 8 significant bits).
+5. Axolotl runs the garbage collector after every micro-batch; objects from before training are frozen, since scanning
+   all modules of all libraries would take 0.1 to 1 s per step.
+6. With `kormo.pack_pairs` there is no padding, and no logits of prompts are computed (`packed_pairs.py`).
 
-The loss is TRL's own (`dpo_loss_type`), a mean over pairs; every micro-batch holds as many pairs as the next, so the
-mean of their means is the mean over the global batch.
+The loss is TRL's (`dpo_loss_type`), a mean over pairs; all micro-batches have the same number of pairs, so the mean of
+their means is the mean over the global batch.
 
 This module imports Axolotl and TRL and is imported only by a running training.
 """
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 KEPT = "reference_logps"
 Loss: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ModelOutput]"
-"""The loss, with the outputs of the model if they are asked for."""
+"""The loss, with the outputs of the model if requested."""
 
 
 class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
@@ -61,19 +62,19 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
             super().__init__(*args, **kwargs)
 
     def _prepare_dataset(self, dataset: object, *args: object, **kwargs: object) -> object:
-        """The dataset as it is, if it holds ids."""
+        """Returns a dataset of ids unchanged."""
         if _has_ids(dataset):
             return dataset
         return super()._prepare_dataset(dataset, *args, **kwargs)
 
     def _precompute_ref_logps(self, dataset: object, name: str, batch_size: int) -> object:
-        """Left to `train`: here, in `__init__`, the recipe is not known yet."""
+        """Deferred to `train`: in `__init__`, the recipe is not known yet."""
         if _has_ids(dataset):
             return dataset
         return super()._precompute_ref_logps(dataset, name, batch_size)
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """The reference's log-probabilities, then the training."""
+        """Computes the reference's log-probabilities, then trains."""
         dataset = self.train_dataset
         self.model.register_forward_hook(_float_logits)
         if self.kormo is not None and self.precompute_ref_logps and _has_ids(dataset):
@@ -97,13 +98,13 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         return kormo is not None and kormo.pack_pairs and self.precompute_ref_logps and _has_ids(self.train_dataset)
 
     def _one_row(self) -> bool:
-        """Whether attention finds the borders of texts without a mask."""
+        """Whether attention takes boundaries of texts instead of a mask."""
         assert self.kormo is not None
         kind = str(getattr(self.model.config, "_attn_implementation", ""))
         return "flash" in kind or (self.kormo.varlen and torch.cuda.is_available())
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool) -> Loss:
-        """TRL's loss; of packed pairs where the recipe says so."""
+        """TRL's loss; on packed pairs if the recipe sets `kormo.pack_pairs`."""
         if not self._packs or "completion_mask" not in inputs:
             plain: Loss = super()._compute_loss(model, inputs, return_outputs)
             return plain
@@ -114,7 +115,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
     def compute_ref_log_probs(
         self, model: Callable[..., object], inputs: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The reference's log-probabilities, from the same rows as the policy's; chosen and rejected, each [pairs]."""
+        """The reference's log-probabilities on the same rows as the policy; chosen and rejected, each [pairs]."""
         if self._packs:
             pairs = packed(inputs, one_row=self._one_row())
             model, inputs = pairs.of(model), pairs.answers
@@ -122,7 +123,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         return found
 
     def _reference(self, dataset: PairDataset) -> NDArray[np.float32]:
-        """log πref of chosen and rejected of each pair that the run sees; float32 [pairs, 2], NaN for the others."""
+        """log πref of chosen and rejected for each pair that the run uses; float32 [pairs, 2], NaN for the others."""
         assert self.kormo is not None
         path = self._kept_at(dataset)
         known = np.full((int(dataset.sizes.sum()), 2), np.nan, np.float32)
@@ -139,7 +140,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         return known
 
     def _kept_at(self, dataset: PairDataset) -> Path:
-        """Named by all that decides the values: weights, pairs, precision."""
+        """Path of the stored values, named by what determines them: weights, pairs, precision."""
         assert self.kormo is not None
         sources = {name: pairs.identity for name, pairs in dataset.sources.items()}
         of = {
@@ -151,7 +152,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         return self.kormo.output_dir / f"{KEPT}-{identity(of)[:12]}.npy"
 
     def _logps(self, dataset: PairDataset, numbers: list[int]) -> NDArray[np.float32]:
-        """Reference log-probabilities of some pairs, each rank a part of them; float32 [numbers, 2]."""
+        """Reference log-probabilities of some pairs, distributed over ranks; float32 [numbers, 2]."""
         from torch.utils.data import DataLoader
 
         size = self.args.precompute_ref_batch_size or self.args.per_device_train_batch_size
@@ -167,7 +168,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         return torch.cat(found).numpy()
 
     def _as_in_training(self, model: Callable[..., object]) -> Callable[..., object]:
-        """A call of the model as accelerate prepares it for training: under autocast, where there is one."""
+        """Wraps the model with the autocast that accelerate uses in training, if any."""
         if not self.accelerator.native_amp:
             return model
 
@@ -179,7 +180,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         return call
 
     def _reference_model(self) -> Any:
-        """The model before its first step, placed and gathered by DeepSpeed where that holds it."""
+        """The initial model; under DeepSpeed, prepared and gathered by it."""
         if self.ref_model is not None:
             return self.ref_model
         if not self.is_deepspeed_enabled:
@@ -190,7 +191,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
 
 
 class _Chosen:
-    """Some of the pairs of a dataset, each once."""
+    """A subset of the pairs of a dataset."""
 
     def __init__(self, dataset: PairDataset, numbers: list[int]) -> None:
         self.dataset, self.numbers = dataset, numbers
@@ -203,7 +204,7 @@ class _Chosen:
 
 
 def _float_logits(module: object, inputs: object, outputs: Any) -> object:
-    """Logits in float32, whatever the model computes in."""
+    """Casts the logits to float32."""
     outputs.logits = outputs.logits.float()
     return outputs
 

@@ -1,1 +1,1 @@
-"""A run or a chain made so that a stranger can check and repeat it: what goes in, what is verified, what is rebuilt."""
+"""Releases: packaging a run or a chain so that others can verify and reproduce it."""

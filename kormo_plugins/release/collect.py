@@ -1,12 +1,12 @@
-"""What goes into a release, and `release.json`, which says how its parts belong together.
+"""Writes a release and its index, `release.json`.
 
-    release.json            format, the runs in the order in which each takes the model of one before
-    runs/NAME/              resolved recipe, record, metrics, scores, card, model, checkpoints that were asked for
+    release.json            format, and the runs; a run comes after the run whose model it starts from
+    runs/NAME/              resolved recipe, record, metrics, scores, card, model, requested checkpoints
     runs/NAME/written/      the recipe as it was written, with every file that it extends
     artifacts/KIND-NAME-…/  manifests of corpus, tokenizer, shards and row plans: inputs, statistics, file hashes
     code.json  lock.txt  sbom.cdx.json  licenses.json  SHA256SUMS
 
-Documents are not copied: their licences may forbid it. The manifests have what they were made from and their hashes.
+Documents are not copied: their licences may forbid it. The manifests record their inputs and hashes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Released:
     Args:
         name: its folder below `runs/`.
         output_dir: where it was trained, as its recipe and those of later runs name it.
-        checkpoints: steps that are in the release, to repeat a window from.
+        checkpoints: steps of the included checkpoints, from which a window can be repeated.
     """
 
     name: str
@@ -73,12 +73,12 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
 
     Args:
         source: a run's folder, or a chain's (with `chain.json`).
-        out: folder to make.
+        out: folder to create.
         steps: checkpoints to include, of every run that has them.
     Returns:
-        The release's identity: SHA-256 of its list of hashes.
+        The identity of the release: SHA-256 of its list of hashes.
     Raises:
-        KormoError: a run that is not finished, a checkpoint that is not whole, or `out` is there already.
+        KormoError: an unfinished run, an incomplete checkpoint, or `out` already exists.
     """
     runs = _runs(source)
     for run in runs:
@@ -115,15 +115,15 @@ def _runs(source: Path) -> list[Path]:
 
 
 def _from(folder: Path, name: str) -> Path:
-    """A path of a run's or a chain's record. It is relative to where the training was started, which is a folder above
-    that one, as a rule, and perhaps not the current one."""
+    """A path from a run's or a chain's record. It is relative to the folder in which training was started, usually a
+    parent of the run's folder, and possibly not the current one."""
     path = Path(name)
     places = () if path.is_absolute() else (above / path for above in folder.resolve().parents)
     return next((place for place in places if place.exists()), path)
 
 
 def changed_cards(source: Path) -> list[Path]:
-    """Model cards that were edited or removed after their run had ended: a release holds what is there now."""
+    """Model cards that were edited or removed after the end of their run; a release contains the current state."""
     return [run / CARD for run in _runs(source) if changed_card(run)]
 
 
@@ -140,7 +140,7 @@ def _refuse_unfinished(run: Path) -> None:
 
 
 def _refuse_missing_artifacts(run: Path) -> None:
-    """Refuses a run whose corpora, shards or rows are gone: the release would be without their hashes."""
+    """Refuses a run whose corpora, shards or rows are missing: the release would lack their hashes."""
     gone = [key for key, folder in _artifacts(run) if "/" in key and not (folder / MANIFEST).is_file()]
     if gone:
         raise KormoError(
@@ -152,7 +152,7 @@ def _refuse_missing_artifacts(run: Path) -> None:
 
 
 def _artifacts(run: Path) -> list[tuple[str, Path]]:
-    """Kind and name of what a run was made from, and its folder."""
+    """Kind and name of each artifact of a run, and its folder."""
     return [(key, _from(run, place)) for key, place in read_record(run).get("artifacts", {}).items()]
 
 
@@ -186,24 +186,24 @@ def _copy_run(run: Path, out: Path, steps: Sequence[int]) -> Released:
 
 
 def written(run: Path) -> list[Path]:
-    """The recipe of a run as its author wrote it, and the files that it extends; some may be gone meanwhile."""
+    """The recipe files of a run as written, with the files that they extend; some may no longer exist."""
     record = read_record(run)
     names = [*(record.get("facts", {}).get("extends") or {}).get("files", ()), record.get("recipe")]
     return [_from(run, name) for name in dict.fromkeys(names) if name]
 
 
 def recipes_gone(source: Path) -> list[Path]:
-    """Files of recipes that are not there any more; what they said is in the resolved recipe."""
+    """Recipe files that no longer exist; their values are in the resolved recipe."""
     return [path for run in _runs(source) for path in written(run) if not path.is_file()]
 
 
 def _flat(path: Path) -> str:
-    """One file name for a path, so that two of one name stay apart."""
+    """A unique file name for a path."""
     return path.as_posix().strip("/").replace("../", "").replace("/", "__")
 
 
 def _copy(source: str | Path, target: str | Path) -> None:
-    """Copies a file, its folder made; no link, so that a change of the release is none of the run."""
+    """Copies a file and creates its folder; not a link, so that changes of the release do not affect the run."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
@@ -226,7 +226,7 @@ def _write_index(out: Path, name: str, entries: Sequence[Released], runs: Sequen
 
 
 def _licences(run: Path) -> dict[str, str]:
-    """Source -> licence, as the run's dataset recipe states it."""
+    """Source -> licence, from the run's dataset recipe."""
     data: Mapping[str, Any] = read_yaml(run / RESOLVED).get("kormo", {}).get("data") or {}
     return {name: str(source.get("license", "not stated")) for name, source in (data.get("sources") or {}).items()}
 
@@ -235,7 +235,7 @@ def read_index(folder: Path) -> list[Released]:
     """The runs of a release, in order.
 
     Raises:
-        KormoError: no release.
+        KormoError: not a release.
     """
     path = folder / INDEX
     try:

@@ -1,4 +1,4 @@
-"""What a release says about the code and the packages that made it: hashes of our files, a lock file, an SBOM."""
+"""Records the environment of a release: hashes of our files, a lock file, an SBOM."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SHIPPED = "shipped"
 
 
 def code_hashes() -> dict[str, str]:
-    """SHA-256 of each file of this package that can change a result, by its path inside it: modules, and word lists,
-    weights, tasks and templates."""
+    """SHA-256 of each file of this package that can change a result (modules, word lists, weights, tasks, templates), by
+    its relative path."""
     root = Path(kormo_plugins.__file__).parent
     names = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
     code = [name for name in names if name.suffix not in NO_CODE and name.parts[0] != SHIPPED and name.name[0] != "."]
@@ -28,10 +28,9 @@ def code_hashes() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def packages() -> dict[str, metadata.PackageMetadata]:
-    """What the installed distributions say of themselves, by their normal name; of one that is there twice,
-    the one that is imported.
+    """Metadata of the installed distributions by normalized name; of a duplicate, the one that is imported.
 
-    It is read once: `importlib.metadata` parses a file of hundreds of lines each time it is asked.
+    Cached: `importlib.metadata` parses a file of hundreds of lines on each access.
     """
     found: dict[str, metadata.PackageMetadata] = {}
     for distribution in metadata.distributions():
@@ -43,7 +42,7 @@ def packages() -> dict[str, metadata.PackageMetadata]:
 
 
 def lock() -> Iterator[str]:
-    """The lines of a requirements file that names every installed version."""
+    """The lines of a requirements file with every installed version."""
     for name, told in packages().items():
         yield f"{name}=={told['Version']}"
 
@@ -62,7 +61,7 @@ def sbom() -> dict[str, object]:
 def _component(name: str, told: metadata.PackageMetadata) -> dict[str, object]:
     named = str(_one(told, "License-Expression") or _one(told, "License") or "")
     classified = [str(c).split(" :: ")[-1] for c in told.get_all("Classifier") or () if str(c).startswith("License ::")]
-    licence = ", ".join(classified) if "\n" in named or not named else named  # some put the whole text there
+    licence = ", ".join(classified) if "\n" in named or not named else named  # some contain the whole licence text
     component: dict[str, object] = {
         "type": "library",
         "name": name,
@@ -75,6 +74,6 @@ def _component(name: str, told: metadata.PackageMetadata) -> dict[str, object]:
 
 
 def _one(told: metadata.PackageMetadata, key: str) -> str | None:
-    """A field that may be missing; asked for with `[…]` it would be a warning."""
+    """An optional field; `[…]` would emit a warning if it is missing."""
     values: list[str] = told.get_all(key) or []
     return values[0] if values else None

@@ -1,10 +1,10 @@
-"""`kormo reproduce --build` and `--steps`: doing it again, and naming the first thing that comes out otherwise.
+"""`kormo reproduce --build` and `--steps`: repeats a release and reports the first difference.
 
-    build     every run of the release, from the sources that its recipes name: artifacts, losses step by step, weights
-    steps     one run from a checkpoint of the release over a window of steps: losses, and weights at its end
+    build     every run of the release, from the sources in its recipes: compares artifacts, losses per step, weights
+    steps     one run over a window of steps from a checkpoint of the release: compares losses, and weights at its end
 
-On the same hardware and versions every bit is equal. On others floating point differs from the first step on, and a
-stated tolerance decides; artifacts do not depend on it.
+On the same hardware and versions the result is bit-identical. On others floating point differs from the first step on,
+and losses are compared with a tolerance; artifacts do not depend on it.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from kormo_plugins.store.sums import Finding, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 Command = Callable[[Path], Sequence[str]]
-"""The words that train the recipe in a file."""
+"""Command that trains the recipe in a file."""
 
 PREEMPTED = 75
 POLL = 0.5
 ORDER = "corpus tokenizer preferences shards rows init"
-"""Kinds of artifacts, each made from those before it."""
+"""Kinds of artifacts in build order."""
 
 WAIT = 600.0
-"""Seconds that a run has to leave after it was asked to."""
+"""Seconds that a run has to exit after SIGTERM."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a release is, and where it is done again.
+    """Where a release is, and where it is repeated.
 
     Args:
         command: see `Command`.
-        tolerance: largest difference of two losses, relative; 0 asks for every bit.
-        log: gets a line for each thing that is done.
+        tolerance: maximum relative difference of two losses; 0: bit-identical.
+        log: called with one line per step of the work.
     """
 
     release: Path
@@ -63,15 +63,15 @@ class Plan:
     log: Callable[[str], None]
 
     def run(self, released: Released) -> Path:
-        """Where a run is trained again."""
+        """Output folder of a repeated run."""
         return self.out / "runs" / released.name
 
 
 def build(plan: Plan) -> list[Finding]:
-    """Trains every run again, in order; returns what differs in the first one that does.
+    """Repeats every run in order; returns the differences of the first run that differs.
 
     Raises:
-        KormoError: no release, or a training that failed.
+        KormoError: not a release, or a failed training.
     """
     runs = read_index(plan.release)
     for released in runs:
@@ -85,13 +85,13 @@ def build(plan: Plan) -> list[Finding]:
 
 
 def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> list[Finding]:
-    """Trains the steps after `first` up to `last` again, from the release's checkpoint of step `first`.
+    """Repeats the steps after `first` up to `last`, from the release's checkpoint of step `first`.
 
     Args:
-        name: which run; the only one that has the checkpoint and logged a loss at `last` if not said.
+        name: of the run; default: the only one with the checkpoint and a logged loss at `last`.
     Raises:
-        KormoError: no such checkpoint in the release, an empty window, nothing to compare at its end, several runs of
-            which none is named, or a training that failed.
+        KormoError: no such checkpoint in the release, an empty window, no loss to compare at its end, several runs
+            without `name`, or a failed training.
     """
     runs = read_index(plan.release)
     having = [r for r in runs if first in r.checkpoints and (name is None or r.name == name)]
@@ -118,7 +118,7 @@ def _only(release: Path, having: Sequence[Released], first: int, last: int) -> R
     """The run that logged a loss of the window's own steps at its end.
 
     Args:
-        having: the runs that the release holds the checkpoint `first` of.
+        having: the runs with the checkpoint `first` in the release.
     """
     ends = {r.name: [end for end, since, _ in _intervals(release / "runs" / r.name) if since >= first] for r in having}
     found = [released for released in having if last in ends[released.name]]
@@ -136,7 +136,7 @@ def _only(release: Path, having: Sequence[Released], first: int, last: int) -> R
 
 
 def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Path) -> Path:
-    """The run's recipe with its folders moved, and the model that it starts from taken below `models`."""
+    """The run's recipe with relocated folders; the model that it starts from is taken from `models`."""
     source = plan.release / "runs" / released.name / RESOLVED
     changes: dict[str, object] = {
         "output_dir": str(plan.run(released)),
@@ -152,7 +152,7 @@ def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Pa
 
 
 def _raise_full_disk(log: Path, begin: int, out: Path) -> None:
-    """As `raise_full_disk`, with what to do here: a second try in the same folder would find what the first built."""
+    """As `raise_full_disk`, with advice for this case: a second try in the same folder would reuse the first one's."""
     try:
         raise_full_disk(log, begin)
     except KormoError as error:
@@ -172,7 +172,7 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
     while process.poll() is None:
         time.sleep(POLL)
         if last is not None and not stopped and last in dict(losses(out)):
-            process.send_signal(signal.SIGTERM)  # a checkpoint at the end of that step, and the end
+            process.send_signal(signal.SIGTERM)  # writes a checkpoint after the current step and exits
             stopped, last_wait = True, time.monotonic()
         elif stopped and time.monotonic() - last_wait > WAIT:
             process.kill()
@@ -194,7 +194,7 @@ def losses(run: Path) -> Iterator[tuple[int, float]]:
 
 
 def compare(plan: Plan, released: Released) -> Iterator[Finding]:
-    """What differs between a run and its repetition: the first artifact, else the first step, else a weight file."""
+    """The first difference between a run and its repetition: an artifact, else a step, else a weight file."""
     theirs, ours = plan.release / "runs" / released.name, plan.run(released)
     found = list(_artifacts(plan, theirs, ours)) or list(_losses(plan, released, 0, None))
     if not found and not plan.tolerance:
@@ -203,7 +203,7 @@ def compare(plan: Plan, released: Released) -> Iterator[Finding]:
 
 
 def _artifacts(plan: Plan, theirs: Path, ours: Path) -> Iterator[Finding]:
-    """Artifacts in the order in which each is made from those before."""
+    """Differences of artifacts, in build order."""
     places = (read_record(theirs).get("artifacts", {}), read_record(ours).get("artifacts", {}))
     for key in sorted(places[0], key=lambda name: (ORDER.find(name.split("/")[0]), name)):
         was = _manifest(plan.release / "artifacts" / Path(places[0][key]).name)
@@ -223,7 +223,7 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def _why(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> str:
-    """Which input of an artifact is another."""
+    """The first input of an artifact that differs."""
     if now is None:
         return "not made"
     inputs = (was["inputs"], now["inputs"])
@@ -234,7 +234,7 @@ def _why(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> str:
 
 
 def _intervals(run: Path) -> Iterator[tuple[int, int, float]]:
-    """Step of each logged loss, the step logged before it, and the loss: the mean of the steps between."""
+    """Step of each logged loss, the previously logged step, and the loss: the mean over the steps in between."""
     before = 0
     for step, loss in sorted(dict(losses(run)).items()):
         yield step, before, loss
@@ -245,7 +245,7 @@ def _losses(plan: Plan, released: Released, first: int, last: int | None) -> Ite
     ours = dict(losses(plan.run(released)))
     for step, since, was in _intervals(plan.release / "runs" / released.name):
         if since < first or (last is not None and step > last):
-            continue  # of a mean that began before the checkpoint, the repetition has only the later steps
+            continue  # the mean includes steps before the checkpoint
         now = ours.get(step)
         if now is None or not (now == was or math.isclose(now, was, rel_tol=plan.tolerance, abs_tol=0.0)):
             yield Finding(f"{released.name}: step {step}", f"loss {now} instead of {was}")

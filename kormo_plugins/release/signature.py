@@ -1,10 +1,10 @@
-"""Signatures of a release: who says that this list of hashes is theirs.
+"""Signatures of the list of hashes of a release.
 
-    SHA256SUMS.sig              by an SSH key (`kormo release --sign KEY`); it needs no network and no service
-    SHA256SUMS.sigstore.json    by an identity, with sigstore's own program: `sigstore sign --bundle … SHA256SUMS`
+    SHA256SUMS.sig              by an SSH key (`kormo release --sign KEY`); works offline
+    SHA256SUMS.sigstore.json    by an identity, with sigstore's program: `sigstore sign --bundle … SHA256SUMS`
 
-Both sign the list, and the list has the hash of everything else. The first names its key, so that damage to it is found
-by whoever knows no key; that the key is its author's only they can say who know it (`--signed-by`).
+Both sign the list, which has the hashes of all other files. The SSH signature contains its public key, so damage is
+found without knowing the key; whether the key is the author's is checked with `--signed-by`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.sums import BUNDLE, SIGNATURE, SUMS, Finding
 
 NAMESPACE = "kormo-release"
-"""What the key signs for; a signature of the same key for another purpose is none of a release."""
+"""Namespace of the signature; signatures of the same key for another purpose are not accepted."""
 
 BEGIN, END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 WIDTH = 70
 ANYONE = "author"
-"""The name under which the one key that is asked for is listed to ssh-keygen."""
+"""Principal of the key in the list of allowed signers for ssh-keygen."""
 
 
 def sign(folder: Path, key: Path) -> None:
-    """Signs a release with an SSH key: a file, or the public half of one that an agent or a token holds.
+    """Signs a release with an SSH key: a private key file, or the public key of one in an agent or token.
 
     Raises:
         KormoError: no such key, a wrong passphrase, or OpenSSH is not installed.
     """
-    (folder / SIGNATURE).unlink(missing_ok=True)  # it would ask whether to replace one
+    (folder / SIGNATURE).unlink(missing_ok=True)  # ssh-keygen would prompt before replacing it
     done = _ssh_keygen("sign", ["-f", str(key), str(folder / SUMS)], b"")
     if done.returncode or not (folder / SIGNATURE).is_file():
         raise KormoError(
@@ -45,11 +45,11 @@ def sign(folder: Path, key: Path) -> None:
 
 
 def ssh_fault(folder: Path, signed_by: Path | None) -> Iterator[Finding]:
-    """What is wrong with the SSH signature of a release.
+    """Faults of a release's SSH signature.
 
     Args:
-        signed_by: the author's public key (a `.pub` file), as they published it elsewhere; None asks only whether the
-            signature is one of this list, by whatever key.
+        signed_by: the author's public key (a `.pub` file), published elsewhere; None: only check that the signature
+            is valid for this list, with any key.
     """
     path = folder / SIGNATURE
     if not path.is_file():
@@ -72,11 +72,11 @@ def ssh_fault(folder: Path, signed_by: Path | None) -> Iterator[Finding]:
 
 
 def sigstore_fault(folder: Path, identity: str, issuer: str | None) -> Iterator[Finding]:
-    """What is wrong with the sigstore bundle of a release; asks no service, since the bundle holds the log's proof.
+    """Faults of a release's sigstore bundle; works offline, since the bundle contains the log's inclusion proof.
 
     Args:
-        identity: e-mail address or workflow that signed.
-        issuer: who vouches for it, such as `https://accounts.google.com`; None: anybody.
+        identity: of the signer, an e-mail address or workflow.
+        issuer: of the identity, such as `https://accounts.google.com`; None: any.
     Raises:
         KormoError: sigstore is not installed.
     """
@@ -105,7 +105,7 @@ def sigstore_fault(folder: Path, identity: str, issuer: str | None) -> Iterator[
 
 
 def _canonical(content: bytes) -> bool:
-    """Whether an armored signature has the one form in which it is written: no byte of it could be another."""
+    """Whether an armored signature is in canonical form, so that changing any byte is detected."""
     lines = content.decode("ascii", errors="replace").splitlines()
     if len(lines) < 3 or (lines[0], lines[-1]) != (BEGIN, END):
         return False
@@ -148,6 +148,6 @@ def _ssh_keygen(action: str, words: Sequence[str], data: bytes) -> subprocess.Co
 
 
 def _told(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The last line that the program wrote."""
+    """The last line of the program's output."""
     lines = (done.stderr or done.stdout).decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), f"status {done.returncode}")

@@ -1,8 +1,8 @@
-"""`kormo reproduce --check`: whether a release is what it says, without building anything.
+"""`kormo reproduce --check`: verifies a release without building anything.
 
-Three questions, from the outside in: is every file the one that was released; do the records inside agree with each
-other (recipe and record, model and its list of hashes, artifact and its inputs); and is what is installed here what
-made it. The last is told, and is no fault of the release.
+Three checks: every file against its hash; the records against each other (recipe and record, model and its list of
+hashes, artifact and its inputs); and the installed environment against the release's. Differences of the last are
+reported, but are not a fault of the release.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 @dataclass(frozen=True)
 class Author:
-    """What is known of who made a release; each of it reached the reader by another way than the release did.
+    """Known facts about the author of a release, obtained independently of the release.
 
     Args:
         identity: SHA-256 (hex) of the release's list.
         key: file of an SSH public key that signed it.
         signer: identity (an e-mail address, a workflow) that signed it with sigstore.
-        issuer: who vouches for that identity; None: anybody.
+        issuer: of that identity; None: any.
     """
 
     identity: str | None = None
@@ -44,10 +44,10 @@ class Author:
 
 
 def check(folder: Path, author: Author = Author()) -> list[Finding]:
-    """What is not as the release says; empty where all is well.
+    """Verifies a release; returns the faults, empty if there are none.
 
     Raises:
-        KormoError: the folder is no release, or a program or library that checks signatures is not installed.
+        KormoError: not a release, or a program or library that checks signatures is not installed.
     """
     found = list(check_sums(folder))
     if author.identity is not None and sha256(folder / SUMS) != author.identity.lower():
@@ -59,7 +59,7 @@ def check(folder: Path, author: Author = Author()) -> list[Finding]:
 
 
 def _consistent(folder: Path) -> Iterator[Finding]:
-    """Whether the records of a release agree with each other."""
+    """Inconsistencies between the records of a release."""
     for released in read_index(folder):
         run = folder / "runs" / released.name
         text = (run / RESOLVED).read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def _artifact(folder: Path, artifact: Path) -> Iterator[Finding]:
 
 
 def differences_here(folder: Path) -> Iterator[Finding]:
-    """Where this environment is another than that of the release: our modules, and versions of packages."""
+    """Differences between this environment and the release's: our modules, and versions of packages."""
     theirs: dict[str, object] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
     ours = code_hashes()
     changed = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))

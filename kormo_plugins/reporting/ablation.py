@@ -1,8 +1,8 @@
-"""The page of an ablation: what was asked, what came out per seed, how it came about, and how sure one can be.
+"""The page of an ablation: question, results per seed, learning curves and statistics.
 
 For each measure: a table with mean, spread and the paired comparison, every cell as a dot beside its variant's mean
-(the dots of one seed share a place in each column, so that pairs are seen), and the learning curves of all cells. Then
-what a page on runs has: one cell of each variant stands for it where all of them would only be longer.
+(the dots of one seed have the same offset in each column, which shows the pairs), and the learning curves of all cells.
+Then the sections of a page on runs, in part with only one cell per variant.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ HOW = (
 
 
 def read_ablation(folder: Path) -> AblationRecord:
-    """`ablation.json`.
+    """Reads `ablation.json`.
 
     Raises:
-        KormoError: it is not what `kormo ablate` writes.
+        KormoError: not a record of `kormo ablate`.
     """
     why = "it is damaged or of another program"
     try:
@@ -63,14 +63,14 @@ def write_ablation(
     Args:
         record: `ablation.json`: `question`, `base`, `baseline`, `measures`, `variants`, `cells`, `table`.
         out: the file.
-        folder: of the ablation; beside it lie the cells, where it was moved. None: that of `out`.
-        tell: called with each warning that the page shows.
+        folder: of the ablation, beside which moved cells are searched; None: that of `out`.
+        tell: called with each warning on the page.
     """
     found = _runs(record, folder or out.parent)
     cells = [run for _, run in found]
     for line in sections.warning_lines(cells):
         tell(line)
-    one_each = list({cell["variant"]: run for cell, run in reversed(found)}.values())[::-1]  # of its first seed
+    one_each = list({cell["variant"]: run for cell, run in reversed(found)}.values())[::-1]  # the first seed
     base = f" Every cell extends {record['base']}." if record.get("base") else ""
     head = f"<p class=soft>{text(record['ablation'])}, against <b>{text(record['baseline'])}</b>.{text(base)}</p>"
     changes = [(text(name), text(shown(own) if own else "nothing")) for name, own in record["variants"].items()]
@@ -92,7 +92,7 @@ def write_ablation(
 
 
 def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:
-    """The cells that have a result, each with its run, named by variant and seed."""
+    """The cells with a result and their runs, named by variant and seed."""
     found = []
     for cell in record["cells"]:
         place = _place(cell, folder)
@@ -104,7 +104,7 @@ def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:
 
 
 def _place(cell: CellRecord, folder: Path) -> Path | None:
-    """Where a cell's run lies: as the record says, or beside the ablation, if all of it was moved."""
+    """Folder of a cell's run: as recorded, or beside the ablation if it was moved."""
     said = Path(cell["folder"])
     places = (said, folder.parent / "cells" / said.name)
     return next((one for one in places if (one / RECORD).is_file() or (one / METRICS).is_file()), None)
@@ -136,7 +136,7 @@ def _measure(record: AblationRecord, name: str, index: int, found: Sequence[tupl
 
 
 def _dots(record: AblationRecord, name: str, key: str) -> str:
-    """Every cell as a dot, every variant's mean as a line."""
+    """Plots every cell as a dot and every variant's mean as a line."""
     variants, seeds = list(record["variants"]), sorted({cell["seed"] for cell in record["cells"]})
     data: list[dict[str, object]] = []
     for place, variant in enumerate(variants):
@@ -178,7 +178,7 @@ def _dots(record: AblationRecord, name: str, key: str) -> str:
             **AXIS,
             "tickvals": list(range(len(variants))),
             "range": [-0.6, len(variants) - 0.4],
-            # one word below the other: on a telephone plotly would turn them, and leave some out
+            # one word per line: on narrow screens plotly would rotate and omit labels
             "ticktext": [text(v).replace(" ", "<br>") for v in variants],
             "tickangle": 0,
         },
@@ -188,7 +188,7 @@ def _dots(record: AblationRecord, name: str, key: str) -> str:
 
 
 def _curves(record: AblationRecord, name: str, key: str, found: Sequence[tuple[CellRecord, Run]]) -> str:
-    """The measure's metric along every cell's run: colour is the variant, dash the seed."""
+    """Learning curves of the measure's metric: colour is the variant, dash the seed."""
     metric, variants = record["measures"][name]["metric"], list(record["variants"])
     seeds = sorted({cell["seed"] for cell in record["cells"]})
     data: list[dict[str, object]] = []

@@ -1,7 +1,7 @@
-"""Curves and the mixture as figures: plain mappings in plotly's own form, drawn by the script in the page.
+"""Curves and the mixture as plotly figures (plain mappings), drawn by the script in the page.
 
 A figure is `{"data": [...], "layout": {...}}`. The legend is HTML beside it, not plotly's: it wraps on a narrow page
-and never covers a curve. Names come from recipes, so they are escaped; plotly would read them as markup.
+and never covers a curve. Names come from recipes, so they are escaped; plotly would interpret them as markup.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ COLOURS = (
 )
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 MOST_POINTS = 1500
-"""Points of a curve that are drawn; of a longer one every k-th, and the last."""
+"""Maximum points of a curve; a longer one is downsampled to every k-th point and the last."""
 HEIGHT = 290
 """Pixels."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, and the metrics that belong on it.
+    """A chart and the metrics on it.
 
     Args:
         title: what is shown.
         unit: of the vertical axis.
-        pattern: of the metrics' keys; the last group that matched names the series.
+        pattern: regular expression of the metrics' keys; the last matching group names the series.
         note: how to read it.
-        logarithmic: the vertical axis, where the values span more than a factor of 20.
-        share: the values are shares, so that the axis never goes beyond 1.
+        logarithmic: logarithmic vertical axis if the values span more than a factor of 20.
+        share: the values are shares, so the axis ends at 1.
     """
 
     title: str
@@ -122,11 +122,11 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Length of what it writes", "tokens", r"collapse/length/(.+)"),
     Chart("Texts that come to an end", "", r"collapse/ended/(.+)", "share with an end token", share=True),
 )
-"""In the order of the page. A metric that no pattern takes stands in the table of last values."""
+"""In the order of the page. A metric without a matching pattern is in the table of last values."""
 
 
 def curves(runs: Sequence[Run]) -> list[str]:
-    """The charts of all runs, overlaid, as HTML; those without a point are left out."""
+    """The charts of all runs, overlaid, as HTML; charts without points are omitted."""
     found: list[str] = []
     for chart in CHARTS:
         series = _series(chart, runs)
@@ -141,9 +141,9 @@ def charted(key: str) -> bool:
 
 
 def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
-    """Traces: one run is told apart by colours; of several, colour is the run and the dash is the series."""
+    """Traces: for one run, colour is the series; for several, colour is the run and dash the series."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys() if re.fullmatch(chart.pattern, key)))  # noqa: SIM118
-    keys.sort(key=lambda key: "/" in key)  # the training's own first
+    keys.sort(key=lambda key: "/" in key)  # metrics of training first
     found: list[dict[str, object]] = []
     for number, run in enumerate(runs):
         for place, key in enumerate(keys):
@@ -178,7 +178,7 @@ def _name(chart: Chart, key: str) -> str:
 
 
 def downsample(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most about `MOST_POINTS` of them, the first and the last among them."""
+    """At most about `MOST_POINTS` points, including the first and the last."""
     step = -(-len(points) // MOST_POINTS)
     return points if step <= 1 else [*points[:-1:step], points[-1]]
 
@@ -188,9 +188,9 @@ def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: S
     unit = "tokens" if runs[0].in_tokens else "steps"
     values = [y for one in series for y in one["y"] if y is not None]
     vertical: dict[str, object] = {"title": {"text": chart.unit, "font": {"size": 12}}}
-    if values and chart.share and max(values) > 0.9:  # an axis that ends at 1.2 would say that more could come
+    if values and chart.share and max(values) > 0.9:  # shares cannot exceed 1
         vertical["range"] = [0 if min(values) < 0.5 else min(values) - 0.05, 1.02]
-    elif values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1
+    elif values and min(values) == max(values):  # centres a flat line
         vertical["range"] = [min(0, 2 * values[0]), max(2 * values[0], 1 if values[0] <= 0 else 0)]
     elif chart.logarithmic and values and min(values) > 0 and max(values) > 20 * min(values):
         vertical |= {"type": "log", "dtick": 1}
@@ -215,11 +215,11 @@ BASE: dict[str, object] = {
 
 
 MOST_NAMES = 6
-"""Names of a legend; of more, the runs are named by their colours and the series by their dashes, each once."""
+"""Maximum names of a legend; beyond it, colours name the runs and dashes the series."""
 
 
 def legend(series: Sequence[Mapping[str, Any]]) -> str:
-    """The names of the series; a click hides one. Nothing for a single nameless one."""
+    """Legend with the names of the series; a click hides one. Empty for a single unnamed series."""
     if len(series) < 2:
         return ""
     runs, parts = ({one["meta"][place]: one["line"] for one in series if "meta" in one} for place in (0, 1))
@@ -245,7 +245,7 @@ def _names(named: Iterable[tuple[str, str, str, list[int]]]) -> str:
 
 
 def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: str = "") -> str:
-    """A figure with its caption, and the data that the page's script draws."""
+    """HTML of a figure: caption, and the data for the page's script."""
     told = f" <small>{text(note)}</small>" if note else ""
     return (
         f"<figure><figcaption>{text(title)}{told}</figcaption><div class=plot id={name} "
@@ -255,17 +255,17 @@ def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: st
 
 
 def safe_json(value: object) -> str:
-    """JSON that can stand inside a script element: no tag can be closed or opened in it."""
+    """JSON that is safe inside a script element: it cannot close or open a tag."""
     made = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 _TAG = re.compile(r"<(?!/?(?:b|i|br|sup|sub|extra)>)")
-"""What begins any tag but those that only set type: plotly makes links of others in a label."""
+"""Matches the start of any tag except text formatting: plotly renders links in labels."""
 
 
 def _plain(value: object) -> object:
-    """The value with every text in it made harmless, wherever plotly shows it."""
+    """The value with every string escaped for display in plotly."""
     if isinstance(value, str):
         return printable(_TAG.sub("&lt;", value))
     if isinstance(value, Mapping):
@@ -274,12 +274,12 @@ def _plain(value: object) -> object:
 
 
 def sunburst(name: str, nodes: Sequence[tuple[str, str, str, float]]) -> str:
-    """The mixture as rings.
+    """The mixture as a sunburst chart.
 
     Args:
         nodes: key, name, key of the parent ("" for the root), share of the run's tokens.
     """
-    # Whole numbers add up exactly: rings whose parts exceed the whole by a rounding error are not drawn.
+    # Integers add up exactly: plotly does not draw a ring whose parts exceed the whole by a rounding error.
     leaves = {key for key, *_ in nodes} - {parent for _, _, parent, _ in nodes}
     sizes = {key: round(share * 1e9) if key in leaves else 0 for key, _, _, share in nodes}
     for key, _, parent, _ in reversed(nodes):

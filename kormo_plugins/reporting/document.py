@@ -1,7 +1,7 @@
-"""A whole page: one template, one stylesheet, the drawing library where there are figures. It opens without a network.
+"""Renders a self-contained page: one template, one stylesheet, and plotly if there are figures.
 
-What a page may load or run is fixed by its content security policy: nothing from elsewhere, and no script but those of
-this package, each named by its digest. Should hostile text ever reach a page unescaped, it still does not run.
+The content security policy of a page allows no external resources, and only the scripts of this package, by their
+digests. So even hostile text that reached a page unescaped would not run.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from kormo_plugins.reporting.charts import SCRIPT
 from kormo_plugins.store.atomic import write_text
 
 FIGURE = "<script type='application/json' data-for="
-"""What `charts.drawn` puts beside each figure: its data, which the page's script draws."""
+"""Start of a figure's data, as written by `charts.drawn`."""
 
 
 def write_page(title: str, body: str, out: Path) -> Path:
-    """Writes a page, whole or not at all, and returns its path.
+    """Writes a page atomically and returns its path.
 
     Args:
-        title: as text.
-        body: finished HTML, with figures as `charts.drawn` makes them.
+        title: plain text.
+        body: HTML, with figures from `charts.drawn`.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, render_page(title, body))
@@ -35,7 +35,7 @@ def write_page(title: str, body: str, out: Path) -> Path:
 
 
 def render_page(title: str, body: str) -> str:
-    """The page as one string; arguments as for `write_page`."""
+    """The page as a string; arguments as for `write_page`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     head, foot = ([_plotly()], [SCRIPT]) if FIGURE in body else ([], [])
@@ -53,7 +53,7 @@ def render_page(title: str, body: str) -> str:
 
 
 def _policy(scripts: list[str]) -> str:
-    """Styles may stand in the page, since plotly writes some; scripts only if their digest is listed here."""
+    """Content security policy: inline styles, since plotly writes some, and scripts with these digests."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
     return f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
@@ -65,5 +65,5 @@ def _resource(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _plotly() -> str:
-    """The drawing library, as its Python package ships it."""
+    """plotly.js, from the Python package."""
     return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The page of a ladder: what it cannot show, the prediction beside the outcome, the law, and every point.
+"""The page of a ladder: its limits, predictions and outcomes, the fitted law, and all points.
 
-A law is what `kormo ladder` records: centred logarithms, so that a curve is drawn with the numbers that were fitted.
+A law is recorded with centred logarithms, so that curves are drawn with exactly the fitted numbers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_ladder(record: LadderRecord, out: Path) -> Path:
 
 
 def _predictions(record: LadderRecord) -> str:
-    """For each predicted size, its last prediction at each evaluation, and what came out."""
+    """For each predicted size, its last prediction at each evaluation, and the outcome."""
     rows = []
     runs = {run["hash"]: run for run in record["runs"]}
     for line in _newest(record["predictions"]):
@@ -79,7 +79,7 @@ def _predictions(record: LadderRecord) -> str:
 
 
 def _newest(predictions: Sequence[PredictionLine]) -> list[PredictionLine]:
-    """Of each size, the last prediction that was made before its run; else its last."""
+    """For each size, the last prediction made before its run; else its last."""
     chosen: dict[str, PredictionLine] = {}
     for line in predictions:
         known = chosen.get(line["target"])
@@ -100,8 +100,8 @@ def _law(record: LadderRecord) -> str:
 
 
 def _figure(record: LadderRecord) -> str:
-    """Points of every run, the law through them, and what was predicted with its interval."""
-    data: list[dict[str, object]] = []  # those with a name first: the legend counts them
+    """Plots the points of every run, the law, and the predictions with their intervals."""
+    data: list[dict[str, object]] = []  # named traces first: the legend uses their indices
     curves: list[dict[str, object]] = []
     sizes = list(dict.fromkeys(run["size"] for run in record["runs"]))
     shares = sorted({run["synthetic"] for run in record["runs"]})
@@ -171,7 +171,7 @@ def _diamonds(predicted: PredictionLine) -> dict[str, object]:
 
 
 def law_loss(law: LawRecord, parameters: float, tokens: float, synthetic: float) -> float:
-    """The loss that a recorded law gives."""
+    """The loss of a recorded law."""
     e, a, alpha, b, beta, eta = (-math.inf if value is None else value for value in law["theta"])
     n, d = law["centre"]
     effective = math.log(tokens * (1 - synthetic + math.exp(eta) * synthetic))
@@ -197,7 +197,7 @@ def _runs(record: LadderRecord) -> str:
 
 
 def _lines(record: LadderRecord) -> str:
-    """Every prediction that was written, with the hash that ties it to the one before."""
+    """Every written prediction, with its hash."""
     if not record["predictions"]:
         return ""
     rows = [

@@ -1,4 +1,4 @@
-"""The page's own HTML: escaping, numbers and tables. What a document, recipe or model wrote is always text."""
+"""HTML helpers: escaping, numbers and tables. Text of documents, recipes and models is always escaped."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from kormo_plugins.errors import printable
 
 
 def text(value: object) -> str:
-    """Anything as HTML text; controls, those of direction among them, become escapes that can be read."""
+    """Any value as escaped HTML text; control characters, including those of text direction, become visible escapes."""
     return html.escape(printable(str(value)))
 
 
 def markdown(value: object) -> str:
-    """Anything as Markdown text on one line: no markup, no HTML, no cell of a table, no control character."""
+    """Any value as one line of Markdown text: markup, HTML, table separators and control characters are escaped."""
     line = printable(" ".join(str(value).split()))
     return _MARKDOWN.sub(r"\\\g<0>", html.escape(line, quote=False))
 
 
 def code(value: object) -> str:
-    """Anything as a code span of Markdown, outside of tables; its fence is longer than any in the text."""
+    """Any value as a Markdown code span, outside of tables; its fence is longer than any in the text."""
     line = printable(" ".join(str(value).split()))
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     space = " " * (line[:1] == "`" or line[-1:] == "`")
@@ -33,7 +33,7 @@ _MARKDOWN = re.compile(r"[\\`*_{}\[\]|~#!]")
 
 
 def number(value: float | int | None, digits: int = 4) -> str:
-    """A number as people read it: `digits` significant ones, thousands grouped, no 15 places."""
+    """Formats a number with `digits` significant digits and grouped thousands."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -51,7 +51,7 @@ def number(value: float | int | None, digits: int = 4) -> str:
 
 
 def short(value: float | None) -> str:
-    """A large count in three digits: 655K, 10.8B."""
+    """Formats a large count with three digits: 655K, 10.8B."""
     if value is None:
         return "–"
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of a recipe, as YAML spells it."""
+    """A value of a recipe in YAML notation."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -89,7 +89,7 @@ def shown(value: object) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], kinds: str = "") -> str:
-    """A table of finished cells; `kinds` has a letter for each column: n number, k key, v value, - text."""
+    """A table of HTML cells; `kinds` has a letter per column: n number, k key, v value, - text."""
     names = {"n": " class=n", "k": " class=key", "v": " class=value"}
     classes = [names.get(kind, "") for kind in kinds.ljust(len(head), "-")]
     top = "".join(f"<th{c if 'n' in c[-1:] else ''}>{text(n)}</th>" for n, c in zip(head, classes, strict=True))
@@ -100,21 +100,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], kinds: str = "") -
 
 
 def section(title: str, body: str) -> str:
-    """A part of the page, or nothing where there is nothing to show."""
+    """A section of the page; empty if `body` is empty."""
     return f"<section id={anchor(title)}><h2>{text(title)}</h2>{body}</section>" if body else ""
 
 
 def parts_with_links(parts: Mapping[str, str]) -> str:
-    """The parts that have something to show, title -> HTML, behind a line of links to them."""
+    """The non-empty sections, title -> HTML, after a line of links to them."""
     links = "".join(f"<a href='#{anchor(name)}'>{text(name)}</a>" for name, body in parts.items() if body)
     return f"<nav>{links}</nav>" + "".join(section(name, body) for name, body in parts.items())
 
 
 def anchor(title: str) -> str:
-    """The name under which a section is linked."""
+    """The anchor of a section."""
     return "".join(c if c.isalnum() else "-" for c in title.lower())
 
 
 def folded(title: str, body: str) -> str:
-    """What is there for those who look for it."""
+    """A collapsed section."""
     return f"<details><summary>{text(title)}</summary>{body}</details>"

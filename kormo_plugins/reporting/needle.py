@@ -1,4 +1,4 @@
-"""Needles in a haystack, as heat maps over length and depth: one for each language and way of scoring."""
+"""Needle-in-a-haystack heat maps over length and depth, one per language and scoring method."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SCORES: dict[Literal["choice", "generated"], str] = {
     "generated": "the right number is written",
 }
 SCALE = [[0.0, "#b2182b"], [0.25, "#ef8a62"], [0.5, "#fddbc7"], [0.75, "#92c5de"], [1.0, "#2166ac"]]
-"""Red to blue: told apart by people who do not see green."""
+"""Red to blue: distinguishable with red-green colour blindness."""
 
 
 def needles(runs: Sequence[Run]) -> str:
-    """The heat maps of every run that has them, in percent, and the published scores."""
+    """Heat maps of all runs with needle results, in percent, and the published scores."""
     parts = []
     for place, run in enumerate(runs):
         found = run.evaluation.get("needle")
@@ -90,5 +90,5 @@ def _map(
 
 
 def _short(tokens: int) -> str:
-    """131072 as 128K: eleven lengths stand side by side on a telephone."""
+    """131072 as 128K: eleven lengths must fit on a narrow screen."""
     return f"{tokens // 1024}K" if tokens >= 1024 and tokens % 1024 == 0 else str(tokens)

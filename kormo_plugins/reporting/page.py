@@ -1,7 +1,7 @@
-"""`report.html`: one run, a chain, an ablation, or several runs side by side, as one file that opens without a network.
+"""`report.html`: one run, a chain, an ablation, or several runs side by side, as one self-contained file.
 
-The drawing library stands in the page itself (plotly, 4.8 MB); what it draws are plain mappings beside it. Whatever a
-recipe, a document or a model wrote is shown as text and never as markup.
+plotly.js (4.8 MB) is embedded in the page; figures are plain mappings. Text of recipes, documents and models is always
+escaped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def write_report(folders: Sequence[Path], out: Path, tell: Callable[[str], None]
     Args:
         folders: output folders of runs, or the one folder of a chain or an ablation.
         out: the file.
-        tell: called with each warning that the page shows: records that are damaged or missing, interruptions.
+        tell: called with each warning on the page: damaged or missing records, interruptions.
     Raises:
         KormoError: a folder without a run.
     """
@@ -40,7 +40,7 @@ def write_report(folders: Sequence[Path], out: Path, tell: Callable[[str], None]
 
 
 def body(runs: Sequence[Run], chain: Mapping[str, object] | None = None) -> str:
-    """The page between title and end."""
+    """The body of the page."""
     makers: dict[str, tuple[str, Callable[[], str]]] = {
         "Chain": ("chain.json", lambda: sections.chain(chain)),
         "Curves": (METRICS, lambda: sections.curves(runs)),
@@ -58,7 +58,7 @@ def body(runs: Sequence[Run], chain: Mapping[str, object] | None = None) -> str:
 
 
 def _made(title: str, file: str, make: Callable[[], str], runs: Sequence[Run]) -> str:
-    """A part of the page; empty, with a warning, where a record has another shape within than what is written there."""
+    """A section of the page; empty, with a warning, if a record does not have the expected structure."""
     try:
         return make()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""Recipes compared as flat lists of keys: what a recipe changes of its parent, and where several differ."""
+"""Compares recipes as flat mappings: what a recipe changes of its parent, and where several differ."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ APART = (
     "save_steps",
     "save_total_limit",
 )
-"""Keys that say where a run lies and how it is watched, and change nothing of what is trained."""
+"""Keys of names, folders and logging, which do not affect training."""
 
 
 def changes(changed: Mapping[str, Sequence[object]]) -> list[tuple[str, object, object]]:
-    """Key, value before, value now, of what a recipe changes of its parents."""
+    """Key, parent's value and new value of everything that a recipe changes."""
     return [(key, before, now) for key, (before, now) in changed.items()]
 
 
 def differences(runs: Sequence[Run]) -> list[tuple[str, list[object]]]:
-    """Every key that is not the same in all recipes, with its value in each; names and folders apart."""
+    """Every key that differs between the recipes, with its value in each; except names and folders."""
     flats = [flat(run.recipe) for run in runs]
     keys = dict.fromkeys(key for one in flats for key in one)
     found = []
@@ -39,7 +39,7 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[object]]]:
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested mappings as one, with dotted keys; lists are values."""
+    """Flattens nested mappings to dotted keys; lists are values."""
     found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:

@@ -1,7 +1,6 @@
-"""A run as it lies on disk: what the page is made of, read once, with nothing that must be there but metrics.
+"""Reads a run's folder for the page; only the metrics are required.
 
-A page is most wanted when a run went wrong, so a missing or half-written file leaves its part of the page out and a
-line among the warnings; it never stops the page.
+A page is most useful when a run failed, so a missing or partial file only omits its section and adds a warning.
 """
 
 from __future__ import annotations
@@ -44,18 +43,18 @@ class Run:
     """One run.
 
     Args:
-        name: what the page calls it, unique among the runs of a page.
-        folder: where it lies.
+        name: display name, unique on a page.
+        folder: of the run.
         record: `run.json`.
         recipe: the resolved recipe as text, and as values.
-        lines: `metrics.jsonl`, the lines that a resume replaced left out.
-        resumes: steps that a killed run went on from.
-        samples: what the finished model wrote: `{prompt, text}`.
-        written: what it wrote while it trained: `{step, language, prompt, text}`.
+        lines: `metrics.jsonl`, without the lines that a resume replaced.
+        resumes: steps from which the run was resumed.
+        samples: continuations of the finished model: `{prompt, text}`.
+        written: continuations during training: `{step, language, prompt, text}`.
         evaluation: `evaluation.json`, if the run was evaluated.
-        warnings: what a reader should know before trusting the page.
-        in_tokens: whether the axis of the curves is tokens; steps otherwise.
-        offset: where the run begins on that axis: behind the stages before it, where the runs are a chain.
+        warnings: warnings shown on the page.
+        in_tokens: whether the x axis of the curves is tokens; otherwise steps.
+        offset: start of the run on the x axis: after the previous stages if the runs are a chain.
     """
 
     name: str
@@ -74,18 +73,18 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the run wrote down about itself: hardware, parents, mixture."""
+        """The run's recorded facts: hardware, parents, mixture."""
         return dict(self.record.get("facts") or {})
 
     def keys(self) -> list[str]:
-        """Every metric that was logged as a number, in the order in which it first was."""
+        """Every metric that was logged as a number, in the order of first occurrence."""
         seen: dict[str, None] = {}
         for line in self.lines:
             seen |= {key: None for key, value in line.items() if _is_number(value)}
         return list(seen)
 
     def curve(self, key: str) -> list[tuple[float, float]]:
-        """Tokens (or steps, where tokens are not known) and value, wherever `key` was logged."""
+        """Tokens (or steps if tokens are unknown) and value, for each line with `key`."""
         return [(self.place(line), float(line[key])) for line in self.lines if _is_number(line.get(key))]
 
     def last(self, key: str) -> float | None:
@@ -94,19 +93,19 @@ class Run:
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens of a global batch, padding included; 0 where it is not known."""
+        """Tokens of a global batch, including padding; 0 if unknown."""
         return int(self.record.get("global_batch") or 0) * int(self.record.get("sequence_len") or 0)
 
     def place(self, line: Mapping[str, Any]) -> float:
-        """Where a line stands on the axis of the curves."""
+        """Position of a line on the x axis of the curves."""
         return float(line.get("step", 0)) * (self.tokens_per_step if self.in_tokens else 1) + self.offset
 
 
 def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, object] | None]:
-    """The runs of one page, and `chain.json` where the one folder given is a chain's.
+    """Reads the runs of a page, and `chain.json` if the only folder is a chain's.
 
     Raises:
-        KormoError: a folder that is not there, or in which there is no run.
+        KormoError: a folder that does not exist, or without a run.
     """
     chain: dict[str, object] | None = None
     titles: list[str] = []
@@ -134,10 +133,10 @@ def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, object] | None]
 
 
 def read_run(folder: Path) -> Run:
-    """One run's folder.
+    """Reads one run's folder.
 
     Raises:
-        KormoError: there is no run in it.
+        KormoError: the folder has no run.
     """
     if not (folder / RECORD).is_file() and not (folder / METRICS).is_file():
         what = "there is no such folder" if not folder.is_dir() else f"it has neither {RECORD} nor {METRICS}"
@@ -173,12 +172,12 @@ def read_run(folder: Path) -> Run:
 
 
 def last_of_each(lines: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Of each step and prompt the text that was written last: a resumed run writes some of them again."""
+    """The last text of each step and prompt: a resumed run writes some again."""
     return list({(line.get("step"), line.get("prompt")): line for line in lines}.values())
 
 
 def names(folders: list[Path]) -> list[str]:
-    """Short names that tell the folders apart: their last parts, as many as it takes."""
+    """Short unique names of the folders: as many trailing path components as necessary."""
     parts = [folder.resolve().parts for folder in folders]
     for length in range(1, max((len(p) for p in parts), default=1) + 1):
         found = ["/".join(p[-length:]) for p in parts]
@@ -194,10 +193,10 @@ STAGE: Shape = {
 
 
 def _chain(path: Path) -> dict[str, object]:
-    """`chain.json`.
+    """Reads `chain.json`.
 
     Raises:
-        KormoError: it is not what `kormo run` wrote.
+        KormoError: not a record of `kormo run`.
     """
     told: list[str] = []
     record = _sealed(path, told, unnamed=True)
@@ -214,7 +213,7 @@ def _chain(path: Path) -> dict[str, object]:
 
 
 def _stages(chain: Mapping[str, Any], folder: Path) -> list[tuple[str, Path]]:
-    """Name and output folder of each stage of a chain that has a run in it, in order."""
+    """Name and output folder of each stage of a chain that has a run, in order."""
     found = []
     for stage in chain.get("stages") or ():
         output = str(stage.get("output") or "")
@@ -275,7 +274,7 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
 
 
 def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool = True) -> dict[str, object]:
-    """A record with a checksum of itself; empty, with a warning, where it is another than was written."""
+    """A record with its own checksum; empty, with a warning, if it was modified."""
     value: dict[str, object] | None = _json(path, warnings, dict, needed)
     fault = "" if value is None else seal_fault(value, unnamed=unnamed)
     warnings += [f"{path.name} is left out: {fault}."] if fault else []
@@ -283,7 +282,7 @@ def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool
 
 
 def _changed(folder: Path, warnings: list[str]) -> list[str]:
-    """Records that are not as they were when the run ended, told among the warnings."""
+    """Records that were modified after the end of the run; adds warnings."""
     found = {name: record_fault(folder / name) for name in (METRICS, SAMPLES, WRITTEN)}
     warnings += [f"{name} is left out: {fault}." for name, fault in found.items() if fault]
     return [name for name, fault in found.items() if fault]
@@ -294,14 +293,14 @@ def _sha256(path: Path) -> str | None:
 
 
 def _sound(record: dict[str, object], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
-    """The record without the keys whose values are of another kind than is written there."""
+    """The record without keys whose values have the wrong type."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
     warnings += [f"{name}: {key} is damaged: {value_in_words(record[key])} stands there." for key in wrong]
     return {key: value for key, value in record.items() if key not in wrong}
 
 
 def _entries(found: Sequence[object], shape: Shape, name: str, warnings: list[str]) -> list[dict[str, Any]]:
-    """Those that hold what is written there."""
+    """The entries with the expected structure."""
     objects = [one for one in found if isinstance(one, dict)]
     sound = [one for one in objects if all(isinstance(one.get(key), kind) for key, kind in shape.items())]
     if len(sound) < len(found):
@@ -310,7 +309,7 @@ def _entries(found: Sequence[object], shape: Shape, name: str, warnings: list[st
 
 
 def _lines(path: Path, warnings: list[str]) -> list[dict[str, object]]:
-    """The objects of a JSONL file; lines that are none are counted among the warnings."""
+    """The objects of a JSONL file; other lines are counted in a warning."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

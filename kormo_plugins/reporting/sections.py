@@ -1,4 +1,4 @@
-"""The parts of the page, each a function of the runs that gives HTML, or nothing where there is nothing to show."""
+"""Sections of the page: each is a function of the runs that returns HTML, or an empty string."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from kormo_plugins.reporting.run import Run
 
 SOURCES = ("kormo.data.sources.", "kormo.data.mixture.weights.")
 MANY = 30
-"""Rows of a table that are shown at once; more are folded."""
+"""Maximum rows of an expanded table; longer ones are collapsed."""
 
 
 def final_numbers(run: Run) -> dict[str, str]:
-    """What a run came to, in the order of the page."""
+    """Final numbers of a run, in the order of the page."""
     found: dict[str, str] = {}
     last, first = run.last("loss"), next((v for _, v in run.curve("loss")), None)
     if last is not None:
@@ -57,7 +57,7 @@ def final_numbers(run: Run) -> dict[str, str]:
 
 
 def training_seconds(run: Run) -> float:
-    """Wall time from the first logged line to the last; the pause before a resume, up to its first line, left out."""
+    """Wall time from the first to the last logged line, without pauses before a resume."""
     total = 0.0
     lines = [line for line in run.lines if isinstance(line.get("time"), (int, float))]
     for before, line in pairwise(lines):
@@ -67,7 +67,7 @@ def training_seconds(run: Run) -> float:
 
 
 def synthetic_share(run: Run) -> str:
-    """Share of the run's tokens from documents that a machine wrote, by each source's share of such documents."""
+    """Share of synthetic tokens of the run, estimated from each source's share of synthetic documents."""
     sources = (run.facts.get("mixture") or {}).get("sources") or {}
     if not sources:
         return ""
@@ -81,7 +81,7 @@ def _synthetic(source: Mapping[str, Any]) -> float:
 
 
 def summary(runs: Sequence[Run]) -> str:
-    """Cards for one run; for several a table, a column for each."""
+    """Cards for one run; a table with a column per run for several."""
     if len(runs) == 1:
         cards = [f"<div><small>{text(k)}</small><b>{text(v)}</b></div>" for k, v in final_numbers(runs[0]).items()]
         return f"<div class=cards>{''.join(cards)}</div>"
@@ -92,18 +92,18 @@ def summary(runs: Sequence[Run]) -> str:
 
 
 def warning_lines(runs: Sequence[Run]) -> list[str]:
-    """What a reader should know before trusting the page, with the run's name where there are several."""
+    """The warnings of all runs, with the run's name if there are several."""
     return [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
 
 
 def warnings(runs: Sequence[Run]) -> str:
-    """What a reader should know first."""
+    """The section of warnings."""
     lines = warning_lines(runs)
     return f"<div class=warn><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul></div>" if lines else ""
 
 
 def chain(record: Mapping[str, Any] | None) -> str:
-    """The stages as the chain ran them."""
+    """Table of a chain's stages."""
     stages = (record or {}).get("stages") or []
     wanted = {
         "name": "stage",
@@ -129,7 +129,7 @@ def _of_stage(key: str, value: object) -> str:
 
 
 def curves(runs: Sequence[Run]) -> str:
-    """Every chart that has a point, and the last values of what is on none."""
+    """All non-empty charts, and the last values of metrics without a chart."""
     drawn = charts.curves(runs)
     body = f"<div class=plots>{''.join(drawn)}</div>" if drawn else ""
     plain = ("step", "time", "epoch", "tokens", "sample")
@@ -141,7 +141,7 @@ def curves(runs: Sequence[Run]) -> str:
 
 
 def evaluations(runs: Sequence[Run]) -> str:
-    """Scores of `evaluation.json`, in percent, with their standard errors, beside the published ones."""
+    """Scores of `evaluation.json` in percent, with standard errors and the published scores."""
     rows: dict[tuple[object, ...], dict[str, SuiteRow]] = {}
     for run in runs:
         for row in run.evaluation.get("results") or ():
@@ -182,7 +182,7 @@ def _published(row: SuiteRow, model: str) -> str:
 
 
 def _notes(row: SuiteRow) -> Iterable[str]:
-    """What a score cannot say by itself."""
+    """Notes on a score."""
     if row.get("unverified"):
         yield f"{row.get('task')}: {row['unverified']}."
     if row.get("cut"):
@@ -200,7 +200,7 @@ def _score(row: SuiteRow | None) -> str:
 
 
 def mixtures(runs: Sequence[Run]) -> str:
-    """The data of each run; runs of the same mixture share one drawing."""
+    """The data of each run; runs with the same mixture share a figure."""
     found: list[tuple[list[str], Mapping[str, object]]] = []
     for run in runs:
         mixture = run.facts.get("mixture")
@@ -271,7 +271,7 @@ def _nodes(weights: Mapping[str, object], parent: str, sources: Mapping[str, Any
 
 
 def recipes(runs: Sequence[Run]) -> str:
-    """How the runs' recipes differ; what each changes of its parent; each in full."""
+    """Differences between the runs' recipes; changes of each from its parent; each in full."""
     parts = []
     if len(runs) > 1:
         parts.append(f"<h3>Where they differ</h3>{_differences(runs)}")
@@ -282,7 +282,7 @@ def recipes(runs: Sequence[Run]) -> str:
 
 
 def _differences(runs: Sequence[Run]) -> str:
-    """The keys that are not the same in all recipes; those of the sources, of which there may be hundreds, folded."""
+    """Table of the keys that differ between recipes; keys of data sources are collapsed, as there may be hundreds."""
     rows: dict[bool, list[list[str]]] = {True: [], False: []}
     for key, values in differences(runs):
         rows[key.startswith(SOURCES)].append([text(key), *(text(shown(value)) for value in values)])
@@ -316,7 +316,7 @@ def _full(run: Run) -> str:
 
 
 def samples(runs: Sequence[Run]) -> str:
-    """What the finished models write, and what they wrote on the way there."""
+    """Continuations of the finished models, and those during training."""
     parts = []
     for run in runs:
         if not run.samples and not run.written:
@@ -343,7 +343,7 @@ def _on_the_way(run: Run) -> str:
 
 
 def _some(steps: Sequence[int], most: int = 6) -> list[int]:
-    """The first, the last and some between."""
+    """The first, the last and some steps in between."""
     if len(steps) <= most:
         return list(steps)
     return sorted({steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)})
@@ -354,7 +354,7 @@ def _quote(prompt: str, written: str) -> str:
 
 
 def machines(runs: Sequence[Run]) -> str:
-    """What it ran on: hardware and versions."""
+    """Table of hardware and versions."""
     return _side_by_side(runs, lambda run: {**_hardware(run), **(run.record.get("versions") or {})})
 
 
@@ -376,15 +376,15 @@ def _hardware(run: Run) -> dict[str, object]:
 
 
 def hashes(runs: Sequence[Run]) -> str:
-    """The hash of everything that went in: with them a stranger can tell whether it is the same."""
+    """Table of the hashes of all inputs."""
 
     def of(run: Run) -> dict[str, object]:
-        """What is hashed -> its hash, shortened where more than two runs stand side by side."""
+        """Input -> hash, shortened for more than two runs."""
         found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
             found["recipe (sha256)"] = run.record["recipe_sha256"]
         found |= {current_name(name): hash for name, hash in (run.facts.get("artifacts") or {}).items()}
-        if len(runs) > 2:  # side by side, the beginning tells them apart
+        if len(runs) > 2:  # the first digits suffice
             found = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in found.items()}
         return found
 

@@ -26,7 +26,7 @@ def limit(model: PreTrainedModel, layers: int) -> None:
         _release(model, layers)
 
     def enable_some(*args: object, **kwargs: object) -> object:
-        """transformers' own method, after which the layers that need no checkpointing are released again."""
+        """transformers' method, after which checkpointing of the other layers is disabled again."""
         made = enable(*args, **kwargs)
         _release(model, layers)
         return made

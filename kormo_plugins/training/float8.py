@@ -1,13 +1,12 @@
-"""`precision: {compute: float8}`: the products of the layers in float8, by torchao; everything else as in bfloat16.
+"""`precision: {compute: float8}`: matrix products of the layers in float8, by torchao; the rest as in bfloat16.
 
 Each matrix of a layer becomes torchao's `Float8Linear`: inputs and weights are rounded to e4m3, gradients of outputs to
-e5m2, each with a scale of its own taken anew each time, and products are summed in float32 (Micikevicius et al. 2022,
-arXiv 2209.05433; torchao's recipe `tensorwise`). Weights keep their dtype, their names and their moments, so a
-checkpoint, a resume and an export are those of a run in bfloat16. Embeddings, norms, attention, routers of experts and
-the output layer stay as they are.
+e5m2, with dynamic scales per tensor, and products are accumulated in float32 (Micikevicius et al. 2022, arXiv
+2209.05433; torchao's recipe `tensorwise`). Weights keep their dtype, names and moments, so checkpoints, resume and
+export are as in bfloat16. Embeddings, norms, attention, routers of experts and the output layer are not changed.
 
-The casts pay only where `torch.compile` puts them into the kernels around them, so `torch_compile: true` belongs to it
-(`recipe/checks/rules.py`), and only on a GPU that multiplies float8.
+The casts only pay off if `torch.compile` fuses them into adjacent kernels, so it requires `torch_compile: true`
+(`recipe/checks/rules.py`), and a GPU with float8 products.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ if TYPE_CHECKING:
     from torch import nn
 
 MULTIPLE = 16
-"""Sides of a matrix that the products take."""
+"""The sides of a matrix must be multiples of this."""
 
 ROUTERS = frozenset({"gate", "router"})
-"""Names of matrices that choose experts; rounded, their choices flip from step to step."""
+"""Names of routers; with rounding, their choices would flip between steps."""
 
 CAPABILITY = (8, 9)
-"""Compute capability from which a GPU multiplies float8."""
+"""Minimum compute capability for float8 products."""
 
 
 def refuse_without_float8() -> None:
-    """Looks for torchao and for a GPU that multiplies float8.
+    """Checks for torchao and a GPU with float8 products.
 
     Raises:
-        KormoError: one of them is not here.
+        KormoError: one of them is missing.
     """
     import torch
 
@@ -56,15 +55,15 @@ def refuse_without_float8() -> None:
 
 
 def convert(model: object, *, emulate: bool = False) -> int:
-    """Puts torchao's matrices into the layers of a model, in place; the parameters stay the same objects.
+    """Replaces the matrices of a model's layers by torchao's, in place; the parameters remain the same objects.
 
     Args:
         model: a bare model whose decoder has `layers`.
-        emulate: rounds to float8 and multiplies in higher precision, on any device.
+        emulate: round to float8 but multiply in higher precision, on any device.
     Returns:
-        How many matrices were converted.
+        Number of converted matrices.
     Raises:
-        KormoError: there is none that could be.
+        KormoError: no matrix can be converted.
     """
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
 
@@ -73,7 +72,7 @@ def convert(model: object, *, emulate: bool = False) -> int:
     count = 0
 
     def wanted(module: nn.Module, name: str) -> bool:
-        """Whether a module becomes float8: its sides are multiples of 16, and it is no router."""
+        """Whether to convert a module: its sides are multiples of 16, and it is not a router."""
         nonlocal count
         chosen = _fits(module) and not ROUTERS & set(name.split("."))
         count += chosen

@@ -3,14 +3,14 @@
 Autocast casts every float32 weight in each micro-batch and every gradient back. Here the model holds bfloat16, and the
 optimizer float32 masters of the same parameters (Micikevicius et al. 2018, arXiv 1710.03740):
 
-    backward      each gradient is added to the master's, in float32, as soon as it is whole, and leaves the model
+    backward      each gradient is added to the master's, in float32, once it is accumulated, and freed in the model
     clipping      over the masters' gradients; with several ranks they are averaged just before, in float32
-    step          the optimizer, whichever it is, updates the masters; the model gets them rounded
+    step          the optimizer updates the masters, which are rounded and copied to the model
 
-So gradients of micro-batches are summed in float32, and an update that bfloat16 would round away is kept. Masters are
-saved with the optimizer's state (`master_weights`), and a resumed run goes on from them to the bit.
+So gradients of micro-batches are summed in float32, and updates that bfloat16 would round away are not lost. Masters
+are saved with the optimizer's state (`master_weights`), so a resumed run is bit-identical.
 
-DDP would send bfloat16 gradients, and each micro-batch's sum rounded; its own sending is therefore left out.
+DDP would reduce bfloat16 gradients, rounded per micro-batch; its own reduction is therefore disabled.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from torch.nn.parallel import DistributedDataParallel
 from kormo_plugins.errors import KormoError
 
 KEY = "master_weights"
-"""Of an optimizer's saved state: float32 tensors in the order of its parameter groups."""
+"""Key of an optimizer's saved state: float32 tensors in the order of its parameter groups."""
 
 
 class MasterWeights:
-    """Puts float32 masters between an optimizer and the parameters that it was made for.
+    """Inserts float32 masters between an optimizer and its parameters.
 
     Args:
-        optimizer: just made, with no state yet; its groups hold the masters from now on.
+        optimizer: newly created, without state; its groups contain the masters afterwards.
     Raises:
-        KormoError: parameters that a rank holds only a part of.
+        KormoError: parameters that are sharded.
     """
 
     def __init__(self, optimizer: Any) -> None:
@@ -77,7 +77,7 @@ class MasterWeights:
         return master
 
     def wrapped(self, model: nn.Module) -> None:
-        """Before a forward: a model that was just wrapped in DDP is kept from sending what `average` sends."""
+        """Call before a forward: disables the reduction of a model that was just wrapped in DDP; `average` does it."""
         if self._wrapped is model:
             return
         self._wrapped = model
@@ -85,7 +85,7 @@ class MasterWeights:
             model.register_comm_hook(None, _keep)
 
     def average(self) -> None:
-        """Averages the masters' gradients over the ranks, once for each step."""
+        """Averages the masters' gradients over the ranks, once per step."""
         if self._averaged or not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
             return
         self._averaged = True
@@ -99,12 +99,12 @@ class MasterWeights:
         torch._foreach_div_(gradients, dist.get_world_size())
 
     def clip(self, norm: float) -> Tensor:
-        """Clips the masters' gradients to a norm, in one pass; returns the norm before."""
+        """Clips the masters' gradients to a norm; returns the norm before clipping."""
         self.average()
         return nn.utils.clip_grad_norm_(self.masters, norm)
 
     def publish(self) -> None:
-        """After a step: the model gets the masters, rounded, and the gradients go."""
+        """Call after a step: copies the rounded masters to the model, and frees the gradients."""
         with torch.no_grad():
             torch._foreach_copy_(self.working, [master.detach() for master in self.masters])
         for master in self.masters:
@@ -131,15 +131,15 @@ class MasterWeights:
 
 
 def _keep(state: None, bucket):  # type: ignore[no-untyped-def]
-    """A communication hook that sends nothing: `bucket` (dist.GradBucket) to a finished future of its buffer. DDP
-    refuses annotations that are text, as all of this module are."""
+    """A communication hook without communication: `bucket` (dist.GradBucket) to a completed future of its buffer. Not
+    annotated, since DDP does not accept annotations that are strings."""
     done: torch.futures.Future[Tensor] = torch.futures.Future()
     done.set_result(bucket.buffer())
     return done
 
 
 def not_loaded(checkpoint: str) -> KormoError:
-    """What to say when an optimizer read its state and passed the masters over."""
+    """The error of an optimizer that loaded its state without the masters."""
     return KormoError(
         where=checkpoint,
         found="an optimizer that reads its state without its hooks",

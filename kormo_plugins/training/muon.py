@@ -1,14 +1,14 @@
-"""`optimizer: muon`: torch's Muon for the matrices of the layers, torch's AdamW for everything else, as one optimizer.
+"""`optimizer: muon`: torch's Muon for the matrices of the layers and torch's AdamW for the rest, as one optimizer.
 
 Muon (Jordan et al. 2024) orthogonalizes the momentum of a matrix by five Newton-Schulz steps; scaled by
 0.2·√max(rows, columns) its update has the size of AdamW's, so that learning rate and weight decay are AdamW's (Liu et
-al. 2025, arXiv 2502.16982). Embeddings, output layer, norms and what is no matrix (stacked experts) stay with AdamW.
+al. 2025, arXiv 2502.16982). Embeddings, output layer, norms and other shapes (stacked experts) use AdamW.
 
-Axolotl's own form leaves norms out of training, decays embeddings and looks for its parameters by identity, which
-masters in float32 do not survive; so this one takes its place. With several ranks, whose averaged gradients are alike,
-each orthogonalizes its share of the matrices and sends them to the others, the same values to the bit as if it took
-the whole step; every rank keeps every momentum, so that a checkpoint may be resumed by any number of ranks. ZeRO and
-FSDP, which give no rank a whole matrix, are refused (`recipe/checks/devices/speed_rules.py`).
+It replaces Axolotl's Muon, which does not train norms, decays embeddings, and finds its parameters by identity, which
+is incompatible with float32 masters. With several ranks, which have equal averaged gradients, each orthogonalizes its
+share of the matrices and broadcasts them, with bit-identical results; every rank has all momenta, so that a checkpoint
+can be resumed with any number of ranks. ZeRO and FSDP, where no rank has a whole matrix, are refused
+(`recipe/checks/devices/speed_rules.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Group = dict[str, object]
 
 
 def matrices(model: nn.Module) -> set[int]:
-    """Ids of the parameters that Muon updates: two-dimensional, and of no embedding and no output layer."""
+    """Ids of the parameters that Muon updates: two-dimensional, except embeddings and output layer."""
     ends: list[Any] = [
         getattr(model, name, lambda: None)() for name in ("get_input_embeddings", "get_output_embeddings")
     ]
@@ -39,7 +39,7 @@ def matrices(model: nn.Module) -> set[int]:
 
 
 def of_groups(groups: Iterable[Mapping[str, Any]], chosen: set[int]) -> tuple[list[Group], list[Group]]:
-    """Each group in two: the matrices that are chosen, and the rest; what is empty is left out."""
+    """Splits each group into the chosen matrices and the rest, without empty groups."""
     ours: list[Group] = []
     others: list[Group] = []
     for group in groups:
@@ -51,7 +51,7 @@ def of_groups(groups: Iterable[Mapping[str, Any]], chosen: set[int]) -> tuple[li
 
 
 def owners(shapes: Sequence[tuple[int, ...]], ranks: int) -> list[int]:
-    """The rank that orthogonalizes each matrix: the dearest first, each to the rank with the least to do.
+    """The rank that orthogonalizes each matrix: the most expensive first, each to the least loaded rank.
 
     Args:
         shapes: of the matrices; an iteration multiplies (s, l) by (l, s), s being the shorter side.
@@ -68,14 +68,14 @@ def owners(shapes: Sequence[tuple[int, ...]], ranks: int) -> list[int]:
 
 
 class MuonAdamW(torch.optim.Optimizer):
-    """Two optimizers of torch behind the face of one: their groups and their state are this one's.
+    """Combines two torch optimizers in one, with shared groups and state.
 
     Args:
         muon, adamw: parameter groups with `lr` and `weight_decay`.
         betas, eps: AdamW's.
         options: Muon's `momentum`, `nesterov`, `ns_steps`.
     Raises:
-        KormoError: a torch without Muon, or no matrix.
+        KormoError: torch has no Muon, or there is no matrix.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class MuonAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Hands groups and state to the parts: the same objects, whoever changes them."""
+        """Shares groups and state with both optimizers, as the same objects."""
         start = 0
         for part, count in zip(self._parts, self._counts, strict=True):
             part.param_groups = self.param_groups[start : start + count]
@@ -116,7 +116,7 @@ class MuonAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """A step of each."""
+        """One step of both optimizers."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -131,7 +131,7 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def _shared_step(self, muon: torch.optim.Optimizer) -> None:
-        """Muon's step on this rank's matrices; the others' arrive from their ranks. Momenta are kept here of all."""
+        """Muon's step on this rank's matrices; receives the others from their ranks. Updates the momenta of all."""
         rank = dist.get_rank()
         matrices = [parameter for group in muon.param_groups for parameter in group["params"]]
         owner = dict(zip(matrices, owners([tuple(m.shape) for m in matrices], dist.get_world_size()), strict=True))
@@ -149,7 +149,7 @@ class MuonAdamW(torch.optim.Optimizer):
             one.wait()
 
     def _momenta(self, parameters: list[Tensor], momentum: float) -> None:
-        """The momenta of matrices that another rank updates, by torch's own arithmetic."""
+        """Updates the momenta of matrices of other ranks, with torch's arithmetic."""
         for parameter in parameters:
             gradient = parameter.grad
             assert gradient is not None

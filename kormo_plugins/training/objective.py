@@ -1,4 +1,4 @@
-"""Training objectives: what is summed over the tokens of a global batch."""
+"""Training objectives: losses summed over the tokens of a global batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def next_token(
 ) -> tuple[torch.Tensor, ModelOutput]:
     """Next-token prediction: cross entropy summed over predicted tokens, divided by the global batch's number.
 
-    The model computes the loss itself, so that a fused kernel (which never forms the logits) keeps its place.
+    The model computes the loss itself, so that a fused kernel, which never computes the logits, can be used.
 
     Args:
         model: a causal language model that takes `num_items_in_batch`, as all of transformers' do.

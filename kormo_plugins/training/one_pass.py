@@ -1,9 +1,8 @@
-"""The loss of a causal language model in one pass, with the losses of its tokens (`kernels/one_pass_loss.py`).
+"""One-pass loss of a causal language model, including the token losses (`kernels/one_pass_loss.py`).
 
-The forward of a model is replaced only where it is known to the letter: states from the body, a plain output layer
-without bias, cross entropy. That is Llama's forward, which KORMo inherits, those that transformers copies from it, and
-the one that Liger puts in its place. All other models keep their own, and the log takes its logits once more
-(`telemetry/loss_by_source.py`).
+A model's forward is only replaced if its code is known: states of the body, an output layer without bias, cross
+entropy. These are Llama's forward, which KORMo inherits, those that transformers copies from it, and Liger's
+replacement. All other models keep theirs, and the log recomputes the losses (`telemetry/loss_by_source.py`).
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ KNOWN = frozenset(
         LIGER,
     }
 )
-"""Module and name of the forwards that do nothing else; a test compares their code."""
+"""Module and name of the known forwards; a test compares their code."""
 
 
 @dataclass
 class TokenLossOutput(CausalLMOutputWithPast):
-    """What a training forward returns: `loss`, and `token_losses` [rows, tokens], float32, each where its target
-    stands: 0 at a row's first token and where nothing is predicted."""
+    """Output of a training forward: `loss`, and `token_losses` [rows, tokens], float32, each at the position of its
+    target: 0 at a row's first token and where nothing is predicted."""
 
     token_losses: torch.Tensor | None = None
 
 
 def forward_of(model: PreTrainedModel) -> tuple[str, str]:
-    """Module and qualified name of the forward of a model's class, decorators apart."""
+    """Module and qualified name of the forward of a model's class, without decorators."""
     function = inspect.unwrap(type(model).forward)
     return function.__module__, function.__qualname__
 
 
 def fits(model: PreTrainedModel) -> bool:
-    """Whether this model's loss can be taken in one pass, to the same number."""
+    """Whether the one-pass loss equals this model's loss."""
     if forward_of(model) not in KNOWN:
         return False
     head = model.get_output_embeddings()
@@ -61,13 +60,13 @@ def fits(model: PreTrainedModel) -> bool:
 
 
 def installed(model: PreTrainedModel) -> bool:
-    """Whether the model's training forward tells the losses of its tokens."""
+    """Whether the model's training forward returns token losses."""
     return bool(getattr(model.forward, "tells_token_losses", False))
 
 
 def install(model: PreTrainedModel) -> bool:
-    """Gives the model a training forward in one pass, if it fits; returns whether it did. Without labels, and in
-    evaluation, the model's own forward is called."""
+    """Replaces the model's training forward by the one-pass loss, if it fits; returns whether it did. Without labels,
+    and in evaluation, the original forward is called."""
     if installed(model):
         return True
     if not fits(model):
@@ -77,7 +76,7 @@ def install(model: PreTrainedModel) -> bool:
 
     @functools.wraps(inspect.unwrap(type(model).forward))
     def forward(self: PreTrainedModel, *args: object, **kwargs: Any) -> object:
-        """The forward pass in which output layer and loss are one; the original outside of training and without
+        """Forward with the one-pass loss; the original forward outside of training and without
         labels."""
         if args or not self.training or kwargs.get("labels") is None:
             return original(*args, **kwargs)
@@ -102,8 +101,8 @@ def one_pass(
     Args:
         labels: int64 [rows, tokens]; the label at t is predicted from the tokens before t.
         triton: use Liger's row kernel.
-        num_items_in_batch: what the sum is divided by; None: the predicted tokens of these rows.
-        logits_to_keep: taken and not needed.
+        num_items_in_batch: divisor of the sum; None: the predicted tokens of these rows.
+        logits_to_keep: ignored.
         inputs: of the body.
     """
     body: Callable[..., Any] = model.get_decoder()

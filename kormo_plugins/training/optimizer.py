@@ -1,8 +1,8 @@
 """Parameter groups: which parameters are decayed, and their learning rates.
 
-KORMo leaves RMSNorm weights and input embeddings out of weight decay and decays everything else, lm_head included
-(`trainer.py` of the published code). Trainer's own rule decays embeddings; Axolotl's, when a custom optimizer or a
-learning-rate group is used, leaves lm_head out. One rule here serves both ways of making an optimizer.
+KORMo applies weight decay to everything except RMSNorm weights and input embeddings, including lm_head (`trainer.py` of
+the published code). Trainer's rule decays embeddings; Axolotl's, with a custom optimizer or learning rate groups, does
+not decay lm_head. The rule here is used for both ways of creating an optimizer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def decayed_parameters(model: nn.Module, decay: Decay) -> list[str]:
-    """Names of the parameters that weight decay reaches, in the model's order.
+    """Names of the parameters with weight decay, in the model's order.
 
     A norm is any module whose class name ends in `Norm`, so that a fused replacement (LigerRMSNorm) counts too.
     """
@@ -30,7 +30,7 @@ def decayed_parameters(model: nn.Module, decay: Decay) -> list[str]:
         norm = type(module).__name__.endswith("Norm")
         embedding = isinstance(module, nn.Embedding)
         for name, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in seen:  # tied to one that was judged already
+            if id(parameter) in seen:  # tied to an earlier parameter
                 continue
             seen.add(id(parameter))
             if norm:
@@ -57,8 +57,8 @@ def parameter_groups(
     """Optimizer groups, one for each pair (decay, learning rate) that occurs, largest decay first.
 
     Args:
-        named_parameters: names and parameters; those without a gradient are left out.
-        decayed: names that weight decay reaches.
+        named_parameters: names and parameters; those without a gradient are ignored.
+        decayed: names of the parameters with weight decay.
         embedding_learning_rate: rate of `embed_tokens` and `lm_head`, if different.
         groups: Axolotl's `lr_groups`: mappings with `modules` (parts of a name) and `lr`; the first match wins.
     """

@@ -1,9 +1,9 @@
-"""Precision in one vocabulary, translated to Axolotl's keys and compared with the real tensors.
+"""The precision of a recipe: translated to Axolotl's keys, and compared with the actual tensors.
 
-Axolotl's defaults depend on where the weights come from: `bf16: true` trains fp32 weights when they are
-drawn anew and bf16 weights when they are loaded; embeddings are upcast on the way; DeepSpeed keeps fp32 masters
-whatever the recipe says; and an unset `bf16` becomes fp16 without a GPU. Therefore every stage names four dtypes, and
-after the first optimizer step the tensors themselves are checked.
+Axolotl's defaults depend on the origin of the weights: `bf16: true` trains fp32 weights when they are newly initialized
+and bf16 weights when they are loaded; embeddings are upcast; DeepSpeed always keeps fp32 masters; and an unset `bf16`
+becomes fp16 without a GPU. Therefore every stage names four dtypes, and the tensors are checked after the first
+optimizer step.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
         deepspeed: whether DeepSpeed holds the weights.
         adapters: whether only adapters are trained: PEFT keeps them in float32, whatever the weights are in.
     Raises:
-        KormoError: a combination that no backend here can hold.
+        KormoError: an unsupported combination.
     """
     p = precision
     if p.compute == "float8" and (deepspeed or adapters):
@@ -89,8 +89,8 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
 def cast_weights(model: torch.nn.Module, precision: Precision) -> int:
     """Casts floating-point parameters to the recipe's dtype; returns how many tensors had another.
 
-    Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact. What
-    ZeRO-3 has partitioned is left alone: DeepSpeed holds it in the dtype that its configuration says.
+    Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact.
+    Parameters partitioned by ZeRO-3 are not changed: their dtype is set by DeepSpeed's configuration.
     """
     dtype = torch_dtype(precision.weights)
     changed = 0
@@ -102,7 +102,7 @@ def cast_weights(model: torch.nn.Module, precision: Precision) -> int:
 
 
 def observe(model: torch.nn.Module, optimizer: object) -> dict[str, Counter[str]]:
-    """Counts of the dtypes that training really uses: `weights`, `master` (DeepSpeed's or ours), `optimizer`."""
+    """Counts of the actual dtypes in training: `weights`, `master` (DeepSpeed's or ours), `optimizer`."""
     inner = optimizer
     while hasattr(inner, "optimizer") and inner.optimizer is not inner:
         masters = _masters(inner)
@@ -129,7 +129,7 @@ def _moments(optimizer: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for state in optimizer.state.values():
         for key in ("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"):
-            if key in state and state[key].is_floating_point():  # codes of 8 bits are the optimizer's own business
+            if key in state and state[key].is_floating_point():  # 8-bit states are not floating point
                 found[str(state[key].dtype).removeprefix("torch.")] += 1
     return found
 
@@ -145,7 +145,7 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
     Raises:
         KormoError: some tensor has another dtype.
     """
-    # DeepSpeed in float32 calls its partitions of the very same precision masters: not a second precision.
+    # DeepSpeed in float32 also calls its float32 partitions masters: not a second precision.
     master = precision.master or (precision.weights if seen["master"] else None)
     for key, wanted in (("weights", precision.weights), ("master", master), ("optimizer", precision.optimizer)):
         found = set(seen[key])

@@ -1,8 +1,8 @@
 """`torch_compile: true` compiles the layers, not the whole model.
 
-The layers of a decoder are one piece of code, so a graph of one serves all: compiling takes the time of a layer, and
-what stands around them (the loss in one pass, hooks, the search for borders of documents) breaks no graph. accelerate
-would compile the whole, and its regional form makes a second model around the layers, which our forward is not in.
+All layers of a decoder share their code, so one graph serves all: only one layer is compiled, and code outside the
+layers (the one-pass loss, hooks, the search for document boundaries) causes no graph breaks. accelerate would compile
+the whole model, and its regional compilation creates a second model around the layers, without our forward.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def compile_layers(model: PreTrainedModel, accelerator: Accelerator) -> int:
-    """Compiles each layer in place, by the backend and mode that accelerate was told, which then compiles nothing.
+    """Compiles each layer in place, with accelerate's backend and mode, and disables accelerate's own compilation.
 
     Args:
-        model: a bare model; one without a decoder of layers is left to accelerate.
+        model: a bare model; one without decoder layers is left to accelerate.
         accelerator: of the trainer, before it prepares the model.
     Returns:
         The number of layers.

@@ -18,13 +18,13 @@ class Precision:
 
     @property
     def autocast(self) -> str:
-        """The dtype of everything but matrix products of the layers, the only ones in float8."""
+        """The autocast dtype: that of everything except float8 matrix products of the layers."""
         return "bfloat16" if self.compute == "float8" else self.compute
 
 
 @dataclass(frozen=True)
 class Decay:
-    """Which parameters besides the matrices are decayed."""
+    """Which parameters besides the matrices have weight decay."""
 
     norms: bool = False
     embeddings: bool = False
@@ -50,14 +50,14 @@ class StopOn:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the training room needs to know of a recipe.
+    """Everything that training needs from a recipe.
 
     Args:
-        steps: optimizer steps of the whole run; None when Axolotl's own datasets decide.
+        steps: optimizer steps of the whole run; None: determined by Axolotl's datasets.
         global_batch: rows per optimizer step over all ranks; None likewise.
         sequence_len: tokens per row.
         precision: dtypes, checked against the real tensors after the first step.
-        decay: what weight decay reaches.
+        decay: parameters with weight decay.
         objective: name of the training objective, and its parameters.
         special: ids of `bos`, `eos` and `pad` that every saved config must carry.
         generation: generation settings that every saved checkpoint must carry.
@@ -67,11 +67,11 @@ class Settings:
         stop_on: what stops the run.
         batch: describes the global batch of a step (from 0) as `kormo data batch` does; None: the rows are not ours.
         zero_stage: ZeRO stage of DeepSpeed; None: the recipe does not use it.
-        milestone_tokens: tokens between checkpoints that are never removed; None: there are none.
+        milestone_tokens: tokens between checkpoints that are never removed; None: no milestones.
         pack_pairs: preference pairs go through the model without padding.
-        varlen: on a GPU, attention finds the borders of documents without a mask.
-        optimizer: its name in the recipe; one that is ours is made here, others by Axolotl.
-        checkpointed_layers: how many layers compute their activations twice where checkpointing is on; None: all.
+        varlen: on a GPU, attention takes document boundaries instead of a mask.
+        optimizer: its name in the recipe; ours is created here, others by Axolotl.
+        checkpointed_layers: number of layers with gradient checkpointing, if enabled; None: all.
     """
 
     output_dir: Path
@@ -102,7 +102,7 @@ class Settings:
         return (self.global_batch or 0) * self.sequence_len if self.steps is not None else 0
 
     def is_milestone(self, step: int) -> bool:
-        """Whether the checkpoint after this step is kept for good."""
+        """Whether the checkpoint after this step is never removed."""
         every, tokens = self.milestone_tokens, self.tokens_per_step
         if not every or not tokens:
             return False

@@ -1,22 +1,22 @@
-"""The Trainer that recipes get: Axolotl's, with fifteen things put right.
+"""The Trainer of our recipes: Axolotl's, with fifteen corrections and extensions.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
-2. The sampler starts where the run stopped (`sampler.py`).
-3. Weight decay reaches what the recipe says (`optimizer.py`).
-4. After the first step, the dtypes of the real tensors are compared with the recipe (`precision.py`).
-5. A checkpoint gets its completeness marker last, when all ranks have written (`saving.py`), and says the truth
-   about itself (`saved_config.py`); DeepSpeed's are read by another number of ranks too (`universal.py`).
-6. One process writes the final model.
-7. A loss that is NaN or a spike ends the run before the optimizer's step (`loss_guard.py`).
-8. A log says what the step was made of: loss by source and language, tokens, speed (`metrics.py`).
-9. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
-10. Output layer and loss are one pass, which tells the loss of each token too (`one_pass.py`).
-11. bfloat16 weights have float32 masters in the optimizer where the recipe says so (`master_weights.py`).
-12. `torch_compile` compiles the layers, not the whole (`regional_compile.py`).
-13. Products of the layers are float8 where the recipe says so (`float8.py`).
-14. Muon is torch's, with AdamW for what is no matrix of a layer (`muon.py`).
-15. Gradient checkpointing is of as many layers as the recipe says (`checkpointed_layers.py`).
+2. The sampler starts at the resumed step (`sampler.py`).
+3. Weight decay applies to the parameters that the recipe selects (`optimizer.py`).
+4. After the first step, the dtypes of the actual tensors are compared with the recipe (`precision.py`).
+5. A checkpoint gets its completeness marker last, when all ranks have written (`saving.py`), and correct configs
+   (`saved_config.py`); DeepSpeed's can be read by another number of ranks (`universal.py`).
+6. Only one process writes the final model.
+7. A NaN or a loss spike ends the run before the optimizer's step (`loss_guard.py`).
+8. Logs include the loss by source and language, tokens and throughput (`metrics.py`).
+9. A signal to any rank ends the run with a complete checkpoint (`preemption.py`).
+10. Output layer and loss are computed in one pass, which also returns the token losses (`one_pass.py`).
+11. bfloat16 weights can have float32 masters in the optimizer (`master_weights.py`).
+12. `torch_compile` compiles the layers, not the whole model (`regional_compile.py`).
+13. Matrix products of the layers can be float8 (`float8.py`).
+14. Muon is torch's, with AdamW for all parameters that are not matrices of a layer (`muon.py`).
+15. Gradient checkpointing can be limited to some layers (`checkpointed_layers.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -66,7 +66,7 @@ P = ParamSpec("P")
 
 
 class ObjectiveMixin(Trainer):
-    """Asks the recipe's objective for the loss, below whatever Axolotl adds around it."""
+    """Computes the loss with the recipe's objective, below Axolotl's overrides in the MRO."""
 
     kormo: Settings | None = None
     objective: Objective | None = None
@@ -94,7 +94,7 @@ class ObjectiveMixin(Trainer):
 
 
 class RunMixin(Trainer):
-    """What every run of ours needs, above whichever trainer of Axolotl. `configure` is called before `train`."""
+    """Common behaviour of all our runs, on top of a trainer of Axolotl. Call `configure` before `train`."""
 
     args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
     kormo: Settings | None = None
@@ -110,7 +110,7 @@ class RunMixin(Trainer):
     masters: MasterWeights | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
-        """Hands over the recipe; called once, when Axolotl has built the trainer.
+        """Sets the recipe's settings; called once, after Axolotl has built the trainer.
 
         Args:
             stop: ends the process with a KormoError's message.
@@ -128,7 +128,7 @@ class RunMixin(Trainer):
             model.save_pretrained = partial(self._save_or_tell, model.save_pretrained)
 
     def _save_or_tell(self, save: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Saves the model; a disk that is full ends the process with a message, at the end of training too."""
+        """Saves the model; a full disk ends the process with a message, also at the end of training."""
         try:
             save(*args, **kwargs)
         except Exception as error:
@@ -142,14 +142,14 @@ class RunMixin(Trainer):
             self._stop(named)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """Trains; bad input that shows only now ends the process with its message and no traceback."""
+        """Trains; a KormoError ends the process with its message and without a traceback."""
         if self.kormo is None:
             return super().train(resume_from_checkpoint, *args, **kwargs)
         if self.is_world_process_zero():
-            for name in (MARKER, loss_guard.FILE):  # the final model will be written anew
+            for name in (MARKER, loss_guard.FILE):  # the final model will be rewritten
                 (self.kormo.output_dir / name).unlink(missing_ok=True)
         self._ranks = ControlChannel()
-        # Another rank may have looked into the folder before rank 0 had set a broken checkpoint aside.
+        # Another rank may have listed the folder before rank 0 moved a broken checkpoint aside.
         resume_from_checkpoint = self._ranks.from_main(resume_from_checkpoint)
         preemption = Preemption(self._ranks)
         self.add_callback(preemption)
@@ -171,14 +171,14 @@ class RunMixin(Trainer):
             preemption.stop()
 
     def _load_deepspeed(self, original: Callable[..., None], engine: object, path: str, **kwargs: object) -> None:
-        """DeepSpeed reads the optimizer before Trainer does, so the recipe's settings are taken here."""
+        """DeepSpeed loads the optimizer before Trainer does, so the recipe's settings are saved here."""
         assert self.optimizer is not None and self.lr_scheduler is not None
         self._recipe_settings = RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
         with own_clipping(engine):
             universal.load(original, engine, path, **kwargs)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Reads the state; every setting stays the recipe's (`checkpoints/recipe_wins.py`)."""
+        """Loads the state, but keeps the recipe's settings (`checkpoints/recipe_wins.py`)."""
         if self.kormo is None or checkpoint is None:
             return super()._load_optimizer_and_scheduler(checkpoint)
         assert self.optimizer is not None and self.lr_scheduler is not None
@@ -204,11 +204,11 @@ class RunMixin(Trainer):
         if self._offset_sampler is None or self.kormo is None or self.kormo.global_batch is None or not resumed:
             return super()._run_epoch(*args, **kwargs)
         self._offset_sampler.start = self.state.global_step * self.kormo.global_batch
-        with upstream.no_batch_skipping():  # the sampler is at the right place already
+        with upstream.no_batch_skipping():  # the sampler already starts at the right sample
             return super()._run_epoch(*args, **kwargs)
 
     def create_optimizer(self, *args: object, **kwargs: object) -> torch.optim.Optimizer:
-        """The recipe's optimizer; with float32 masters in between where the recipe has them and DeepSpeed has not."""
+        """The recipe's optimizer, with our float32 masters if the recipe has them and DeepSpeed is not used."""
         if self.kormo is not None and self.kormo.optimizer == muon.NAME and self.optimizer is None:
             self.optimizer = self._muon()
         optimizer = super().create_optimizer(*args, **kwargs)
@@ -242,7 +242,7 @@ class RunMixin(Trainer):
     def create_optimizer_grouped_parameters(
         self, opt_model: torch.nn.Module, optimizer_kwargs: dict[str, float]
     ) -> list[dict[str, object]]:
-        """Groups for optimizers that Axolotl makes itself, by the same rule as Trainer's own."""
+        """Groups for optimizers created by Axolotl, by the same rule as for Trainer's."""
         rate = optimizer_kwargs["lr"]
         embedding = self.args.embedding_lr
         if self.args.embedding_lr_scale:
@@ -262,7 +262,7 @@ class RunMixin(Trainer):
         inputs: dict[str, torch.Tensor],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """One micro-batch; the first one after an optimizer step looks at the dtypes that training uses."""
+        """One micro-batch; the first one after an optimizer step checks the dtypes."""
         if not self._precision_checked and self.kormo and self.state.global_step > 0:
             self._precision_checked = True
             assert self.model is not None
@@ -280,12 +280,12 @@ class RunMixin(Trainer):
     def _get_grad_norm(
         self, model: torch.nn.Module, grad_norm: torch.Tensor | float | None = None
     ) -> torch.Tensor | float | None:
-        """The gradient's norm; the last moment before the optimizer's step, so the step is judged here."""
+        """The gradient norm; the last call before the optimizer's step, so the step is checked here."""
         if grad_norm is None and self.masters is not None:
             grad_norm = self.masters.clip(float("inf"))
         norm: torch.Tensor | float | None = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self._watch is not None and self.kormo is not None:
-            if not self._watch.losses:  # a resumed run knows what was ordinary from its log
+            if not self._watch.losses:  # a resumed run gets its history from the log
                 self._watch.remember(line["loss"] for line in self.state.log_history if "loss" in line)
             self._judge(self._watch, self.kormo, norm)
         self._step_loss, self._step_batches = None, ()
@@ -316,7 +316,7 @@ class RunMixin(Trainer):
         raise loss_guard.stopped(settings.output_dir, step, settings.steps, reason, batch, last.name if last else None)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds what the meter measured, for every tracker; called on all ranks."""
+        """Adds the metrics of the meter, for every tracker; called on all ranks."""
         if self.meter is not None and "loss" in logs:
             logs.update(self.meter.collect(self.state.global_step, partial(self.accelerator.reduce, reduction="sum")))
         super().log(logs, start_time)
@@ -330,15 +330,15 @@ class RunMixin(Trainer):
 
 
 class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
-    """Axolotl's trainer for causal language models, made exact."""
+    """Axolotl's trainer for causal language models with an exact loss."""
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
-        """As in `RunMixin`; and the loss is summed over tokens."""
+        """As in `RunMixin`; the loss is summed over tokens."""
         super().configure(settings, objective, stop)
         # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
         self.model_accepts_loss_kwargs = True
         bare = self.accelerator.unwrap_model(self.model)
-        if settings.objective == NEXT_TOKEN:  # another objective may want the logits
+        if settings.objective == NEXT_TOKEN:  # another objective may need the logits
             one_pass.install(bare)
         if settings.checkpointed_layers is not None:
             checkpointed_layers.limit(bare, settings.checkpointed_layers)

@@ -102,7 +102,7 @@ def test_the_command(checkpoint: Path, tmp_path: Path) -> None:
         (["--lengths", "128"], "--needle"),
         (["--tasks", "arc_easy", "--data", "nowhere"], "no such folder"),
         (["--device", "cuda:99"], "cuda:99"),  # the harness would take the CPU
-        (["--suite", "mini", "--needle", "--lengths", "20"], "no room for hay"),  # not after the suite
+        (["--suite", "mini", "--needle", "--lengths", "20"], "alone fill this length"),  # not after the suite
         (["--suite", "mini", "--needle", "--haystack", "nowhere"], "there is no .txt"),
     ],
 )

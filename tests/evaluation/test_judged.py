@@ -218,7 +218,7 @@ def test_bad_input_is_one_message(tmp_path: Path, registry: Any, monkeypatch: py
 
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert "a name belongs" not in refused(with_judge(suite(tmp_path), "http://127.0.0.1:9/v1", "m"))
-    assert "nobody accepts a connection" in refused(with_judge(suite(tmp_path), "http://127.0.0.1:9/v1", "m"))
+    assert "does not accept connections" in refused(with_judge(suite(tmp_path), "http://127.0.0.1:9/v1", "m"))
     assert "OPENAI_API_KEY" in refused(with_judge(suite(tmp_path), "https://api.example.com/v1", "m"))
     assert "which one of" in refused(with_judge(suite(tmp_path), "http://127.0.0.1:9/v1", None))
     with pytest.raises(KormoError, match="neither an address"):

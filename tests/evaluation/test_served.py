@@ -79,10 +79,10 @@ def test_prompts_go_as_text_and_answers_are_kept(server: Server, opened: Any, tm
 def test_a_server_that_refuses_is_one_message(server: Server, opened: Any, tmp_path: Path) -> None:
     asked = requests({"until": []}, ["하나"])
     server.status = 400
-    with pytest.raises(KormoError, match="a question without an answer"):
+    with pytest.raises(KormoError, match="a missing answer"):
         model(server, opened, tmp_path).generate_until(asked)
     server.status = 401
-    with pytest.raises(KormoError, match="no answer can be had"):
+    with pytest.raises(KormoError, match="the endpoint does not answer"):
         model(server, opened, tmp_path).generate_until(asked)
 
 

@@ -1,1 +1,1 @@
-"""GGUF, the file that llama.cpp, Ollama and LM Studio read: weights, vocabulary, chat template and settings in one."""
+"""Conversion to GGUF, the single-file format of llama.cpp, Ollama and LM Studio."""

@@ -1,4 +1,4 @@
-"""The Modelfile that Ollama makes a model of: which GGUF, the chat template in Ollama's language, stops, sampling."""
+"""The Modelfile of Ollama: GGUF file, chat template in Go's template language, stop strings, sampling settings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CHAT = (
     "{{ end }}{{ .Content }}{{ end }}<|EOT|>\n{{ end }}"
     "<|BOT|>assistant\n<think>\n{{ if and .IsThinkSet (not .Think) }}\n</think>\n{{ end }}"
 )
-"""KORMo's turns in Go's template language, as `tokenizer/chat_template.jinja` writes them. Ollama takes a model for one
-that reasons, and its tags, from the text around `.Thinking`. Tools cannot be declared through it: llama.cpp's server
-has the Jinja template that can."""
+"""KORMo's turns in Go's template language, as `tokenizer/chat_template.jinja` writes them. Ollama detects a
+reasoning model and its tags from the text around `.Thinking`. Tools cannot be declared in it; llama.cpp's server uses
+the Jinja template, which supports them."""
 
 PARAMETERS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 OLLAMA = {"repetition_penalty": "repeat_penalty"}
@@ -41,7 +41,7 @@ def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, obj
 
 
 def sampling_of(generation: Mapping[str, object]) -> dict[str, Any]:
-    """How the model is to be sampled, for readers that know no `do_sample`: without it they are given temperature 0.
+    """Sampling settings for readers without `do_sample`: temperature 0 if `do_sample` is not set.
 
     Args:
         generation: content of generation_config.json.

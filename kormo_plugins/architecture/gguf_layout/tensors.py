@@ -1,7 +1,7 @@
-"""A Llama's weights as llama.cpp stores them: its names, its order of a head's dimensions, its block formats.
+"""Llama weights in llama.cpp's form: names, order of head dimensions, block formats.
 
-Transformers turns the dimension pairs (i, i + k/2) of a head of size k, llama.cpp the pairs (2i, 2i + 1) of the
-architecture `llama`. So the rows of the query and key projections are put in another order; no number changes.
+RoPE rotates the dimension pairs (i, i + k/2) of a head of size k in transformers, and (2i, 2i + 1) in llama.cpp's
+architecture `llama`. So the rows of the query and key projections are permuted; no value changes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ NAMED_TYPES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16"
 
 @dataclass(frozen=True)
 class Stored:
-    """One tensor as it stands in the file.
+    """One tensor as stored in the file.
 
     Args:
         name: llama.cpp's name.
         kind: GGML type of its elements.
-        data: rows of its bytes, [..., bytes of a row]; of numbers where the type is F32 or F16.
+        data: rows of bytes, [..., bytes of a row]; of numbers if the type is F32 or F16.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Heads:
-    """Numbers that the order of rows depends on."""
+    """Numbers that determine the order of rows."""
 
     layers: int
     query: int
@@ -53,7 +53,7 @@ def stored_tensors(checkpoint: Path, heads: Heads, quantize: bool) -> Iterator[S
     Args:
         quantize: matrices as Q8_0 (blocks of 32 with one scale); otherwise in the checkpoint's own dtype.
     Raises:
-        KormoError: a weight that llama.cpp's `llama` has no place for.
+        KormoError: a weight that llama.cpp's `llama` does not have.
     """
     from gguf import MODEL_ARCH, get_tensor_name_map
 
@@ -93,6 +93,6 @@ def _stored(name: str, weight: torch.Tensor, quantize: bool) -> Stored:
     if quantize and weight.shape[-1] % 32 == 0:
         return Stored(name, Kind.Q8_0, quants.quantize(weight.float().numpy(), Kind.Q8_0))
     kind = Kind[NAMED_TYPES[str(weight.dtype)]]
-    if kind is Kind.BF16:  # which numpy does not have
+    if kind is Kind.BF16:  # numpy has no bfloat16
         return Stored(name, kind, weight.contiguous().view(torch.uint8).numpy())
     return Stored(name, kind, weight.contiguous().numpy())

@@ -1,7 +1,7 @@
-"""The tokenizer inside a GGUF: every token with its kind, the merges, and which split llama.cpp is to apply.
+"""The tokenizer in a GGUF: tokens with their kinds, merges, and the name of the pre-tokenizer.
 
-llama.cpp has the splits of known tokenizers built in and is told one by name. It has no Unicode normalizer: decomposed
-Hangul (NFD) gets other ids there than in training, where the tokenizer composes it first.
+llama.cpp implements the pre-tokenizers (splits) of known tokenizers and selects one by name. It has no Unicode
+normalizer: decomposed Hangul (NFD) gets other ids than in training, where the tokenizer composes it first.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What llama.cpp needs to tokenize as the checkpoint's tokenizer does.
+    """What llama.cpp needs to tokenize like the checkpoint's tokenizer.
 
     Args:
         split: `tokenizer.ggml.pre`.
         tokens, kinds: one for each row of the model; rows without a token are `UNUSED`.
         merges: pairs in order of rank, `left right`.
         ids: by role: `bos`, `eos`, `pad`, `eot`, as far as they exist.
-        add_bos: whether a text begins with `bos`; never for a chat model, whose conversations have none.
+        add_bos: whether `bos` is prepended; never for a chat model, whose conversations have none.
         chat_template: Jinja source, if the tokenizer has one.
     """
 
@@ -57,7 +57,7 @@ class Vocabulary:
 
     @property
     def is_chat(self) -> bool:
-        """Whether the model's end token is the end of a turn."""
+        """Whether the model's end token ends a turn."""
         return self.ids.get("eos") is not None and self.ids.get("eos") == self.ids.get("eot")
 
 
@@ -67,7 +67,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
     Args:
         config: content of its config.json: rows and special ids.
     Raises:
-        KormoError: not a byte-level BPE, or a split that llama.cpp is not known to have.
+        KormoError: not a byte-level BPE, or a split that is not known to be in llama.cpp.
     """
     path = folder / "tokenizer.json"
     content = read_json(path)
@@ -97,7 +97,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
 
 
 def _special_ids(config: Mapping[str, Any], added: Mapping[int, Mapping[str, object]]) -> dict[str, int]:
-    """Ids by role, as far as they exist; of several end tokens the first."""
+    """Ids by role, as far as they exist; the first of several end tokens."""
     named = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad")}
     named["eot"] = next((number for number, token in added.items() if token["content"] == TURN_END), None)
     first = {role: value[0] if isinstance(value, list) else value for role, value in named.items()}
@@ -105,9 +105,9 @@ def _special_ids(config: Mapping[str, Any], added: Mapping[int, Mapping[str, obj
 
 
 def portable_template(source: str) -> str:
-    """A chat template without transformers' own tag `generation`, which other Jinja engines stop at.
+    """A chat template without transformers' tag `generation`, which other Jinja engines do not support.
 
-    The tag marks what is trained; an `if true` in its place renders the same text and trims the same spaces.
+    The tag marks the text that is trained on; `if true` in its place renders the same text and trims the same spaces.
     """
     opened = re.sub(r"{%(-?)\s*generation\s*(-?)%}", r"{%\1 if true \2%}", source)
     return re.sub(r"{%(-?)\s*endgeneration\s*(-?)%}", r"{%\1 endif \2%}", opened)
@@ -131,7 +131,7 @@ def _tokens(
 
 
 def _split(content: Mapping[str, Any], path: Path) -> str:
-    """The name that llama.cpp has for the tokenizer's split."""
+    """llama.cpp's name of the tokenizer's split."""
     whole = content.get("pre_tokenizer") or {}
     parts = whole.get("pretokenizers", [whole])
     found = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
@@ -146,7 +146,7 @@ def _split(content: Mapping[str, Any], path: Path) -> str:
 
 
 def _puts_bos(content: Mapping[str, Any], bos: int) -> bool:
-    """Whether the post-processor puts `bos` in front of a text."""
+    """Whether the post-processor prepends `bos` to a text."""
     whole = content.get("post_processor") or {}
     for part in whole.get("processors", [whole]):
         single = part.get("single") or [{}]

@@ -1,7 +1,7 @@
-"""A checkpoint as a folder with one GGUF, a Modelfile for Ollama and a record of what was compared.
+"""Writes a checkpoint as a folder with one GGUF, a Modelfile for Ollama and a record of the comparison.
 
-The file is written in two passes, so that one weight file at a time is in memory: names and sizes first, then the
-data. Afterwards it is opened again and every tensor is compared with the checkpoint.
+The file is written in two passes, names and sizes first, then the data, so that one weight file is in memory at a time.
+Afterwards it is opened again and every tensor is compared with the checkpoint.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SETTINGS = "generation_config.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is written, from the checkpoint's JSON files.
+    """Settings of a conversion, from the checkpoint's JSON files.
 
     Args:
         config: its config.json.
@@ -55,13 +55,13 @@ class Plan:
 
     @property
     def heads(self) -> Heads:
-        """Layers and heads."""
+        """Numbers of layers and heads."""
         config = self.config
         return Heads(config["num_hidden_layers"], config["num_attention_heads"], config["num_key_value_heads"])
 
     @property
     def file(self) -> str:
-        """Name of the GGUF: the type of its matrices is a part of it, as llama.cpp's readers expect."""
+        """Name of the GGUF; it includes the type of the matrices, as is customary for llama.cpp."""
         return f"model-{self.quantize or self.dtype}.gguf"
 
     @property
@@ -75,13 +75,13 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> Exp
 
     Args:
         checkpoint: folder of a finished checkpoint.
-        out: folder to make; an earlier conversion to the same file is replaced once the new one is whole.
-        quantize: `q8_0` (by the gguf package), `q4_k_m` (by llama.cpp, which llama-cpp-python brings), or None.
+        out: folder to create; an earlier conversion to the same file is replaced once the new one is complete.
+        quantize: `q8_0` (by the gguf package), `q4_k_m` (by llama.cpp in llama-cpp-python), or None.
     Returns:
         Statistics: `files`, `bytes`, `compared` (tensors found equal to the checkpoint's).
     Raises:
-        KormoError: another architecture, a tokenizer that llama.cpp would split otherwise, RoPE scaling, a damaged
-            checkpoint, `out` is something else, or `q4_k_m` without llama-cpp-python.
+        KormoError: another architecture, a tokenizer that llama.cpp would split differently, RoPE scaling, a damaged
+            checkpoint, `out` is not an earlier conversion, or `q4_k_m` without llama-cpp-python.
     """
     plan = plan_gguf(checkpoint, quantize)
     check_place(checkpoint, out, "gguf", plan.file)
@@ -107,7 +107,7 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> Exp
 
 
 def plan_gguf(checkpoint: Path, quantize: str | None) -> Plan:
-    """Reads what decides the file, and refuses what cannot be written.
+    """Reads the settings of the file, and refuses what cannot be converted.
 
     Raises:
         KormoError: see `export_gguf`.
@@ -220,7 +220,7 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 
 
 def _compare(plan: Plan, path: Path) -> int:
-    """Opens the file again and compares every tensor, bit by bit, with what the checkpoint gives.
+    """Opens the file again and compares every tensor, bit by bit, with the checkpoint.
 
     Raises:
         KormoError: one is missing or differs.

@@ -1,1 +1,1 @@
-"""Architectures that differ from `kormo` in one thing each; see README.md."""
+"""Architectures that each differ from `kormo` in one respect; see README.md."""

@@ -1,10 +1,10 @@
-"""Attention with a norm on queries and keys, before RoPE turns them.
+"""Attention with a norm on queries and keys, before RoPE.
 
     q = RoPE(RMSNorm(W_q x))    k = RoPE(RMSNorm(W_k x))
 
-bounds the logits of attention whatever the weights grow to (Henry et al. 2020, arXiv 2010.04245; Dehghani et al. 2023,
-arXiv 2302.05442). `head` normalises the k values of each head with one weight for all heads (Qwen3), `projection` all
-heads together (OLMo 2). The rest is Llama's attention, looked up in `modeling_llama` when it runs.
+bounds the attention logits for any weights (Henry et al. 2020, arXiv 2010.04245; Dehghani et al. 2023,
+arXiv 2302.05442). `head` normalizes the k values of each head with a weight shared by all heads (Qwen3), `projection`
+all heads together (OLMo 2). The rest is Llama's attention, looked up in `modeling_llama` at run time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class QkNormAttention(modeling_llama.LlamaAttention):
 
     Args:
         config: with `qk_norm`, `head` or `projection`.
-        layer_idx: place in the key-value cache.
+        layer_idx: index in the key-value cache.
     """
 
     def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
@@ -64,13 +64,13 @@ class QkNormAttention(modeling_llama.LlamaAttention):
         return self.o_proj(attended.reshape(*shape, -1).contiguous()), weights
 
     def _normed(self, projected: torch.Tensor, norm: Any, heads: tuple[int, ...]) -> torch.Tensor:
-        """[batch, sequence, heads · k] to [batch, sequence, heads, k], normalised."""
+        """[batch, sequence, heads · k] to [batch, sequence, heads, k], normalized."""
         normed: torch.Tensor = norm(projected.view(heads)) if self.by_head else norm(projected).view(heads)
         return normed
 
 
 def attention(config: KORMoConfig, layer_idx: int) -> torch.nn.Module:
-    """The attention that a config asks for: Llama's own where it says nothing of `qk_norm`, or `none`."""
+    """The attention of a config: Llama's if `qk_norm` is missing or `none`."""
     if getattr(config, "qk_norm", "none") == "none":
         return modeling_llama.LlamaAttention(config=config, layer_idx=layer_idx)
     return QkNormAttention(config, layer_idx)

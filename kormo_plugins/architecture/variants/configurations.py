@@ -1,4 +1,4 @@
-"""The config.json of each variant: KORMo's fields and its own, all of them required in a file."""
+"""Configuration of each variant: KORMo's fields and its own, all required in a config.json."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class KORMoMtpConfig(KORMoConfig):
 
 
 class KORMoMoeConfig(KORMoConfig):
-    """See `params.MoeArchitecture`. `router_jitter_noise` is what transformers' block asks for: none here."""
+    """See `params.MoeArchitecture`. `router_jitter_noise` is required by transformers' block; it is 0 here."""
 
     model_type = "kormo_moe"
     own = ("num_local_experts", "num_experts_per_tok", "router_aux_loss_coef")

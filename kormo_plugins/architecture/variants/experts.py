@@ -1,14 +1,14 @@
-"""A mixture of experts in the place of each MLP: transformers' Mixtral block, between KORMo's norms.
+"""A mixture of experts instead of each MLP: transformers' Mixtral block with KORMo's norms.
 
-A token goes to the `num_experts_per_tok` experts with the largest probabilities, whose outputs are weighted by these,
-divided by their sum (arXiv 2401.04088). So experts that are all the same give what one of them gives, which is how a
-dense model is upcycled (`upcycle.py`).
+A token is routed to the `num_experts_per_tok` experts with the largest probabilities, whose outputs are weighted by
+these probabilities divided by their sum (arXiv 2401.04088). So identical experts together compute the same as one of
+them, which is how a dense model is upcycled (`upcycle.py`).
 
-Router and experts are balanced by Switch's loss (arXiv 2101.03961, eq. 4-6), for each layer by itself and then averaged
-over layers: E · Σ_e f_e · P_e, with f_e the share of assignments that expert e got and P_e its mean probability; it is
-num_experts_per_tok where all are used alike. (Mixtral's own function pools the layers, so that two layers may be
-unbalanced in opposite ways.) Padding does not count. A micro-batch has the share of its predicted tokens in the global
-batch, so that neither accumulation nor ranks change the weight of this loss; transformers adds it once per micro-batch.
+The load is balanced by Switch's loss (arXiv 2101.03961, eq. 4-6), computed per layer and averaged over layers:
+E · Σ_e f_e · P_e, with f_e the share of assignments of expert e and P_e its mean probability; it is num_experts_per_tok
+for a uniform load. (Mixtral's function pools the layers, so two layers may be unbalanced in opposite ways.) Padding is
+ignored. A micro-batch is weighted by its share of the predicted tokens of the global batch, so that the weight of this
+loss does not depend on accumulation or ranks; transformers adds it once per micro-batch.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ BALANCE = "loss/load_balance"
 
 @use_experts_implementation
 class KORMoExperts(modeling_mixtral.MixtralExperts):
-    """Mixtral's experts. Transformers looks for the decorator in the module of a model that wants grouped products."""
+    """Mixtral's experts. Transformers requires the decorator in the module of a model with grouped matrix products."""
 
 
 class Experts(KORMoExperts):
-    """The experts under autocast too: torch's grouped product is none of those that autocast casts for, so float32
-    weights would be multiplied in float32 whatever the recipe's `compute` says."""
+    """Experts that respect autocast: autocast does not cover torch's grouped product, so float32 weights would be
+    multiplied in float32 regardless of the recipe's `compute`."""
 
     def forward(
         self, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
     ) -> torch.Tensor:
-        """[tokens, hidden] to the same, in autocast's dtype where it is on.
+        """[tokens, hidden] to the same shape, in autocast's dtype if enabled.
 
         Args:
-            top_k_index, top_k_weights: the experts that each token goes to and their weights, [tokens, taken].
+            top_k_index, top_k_weights: experts of each token and their weights, [tokens, taken].
         """
         kind = hidden_states.device.type
         if not torch.is_autocast_enabled(kind):
@@ -58,7 +58,7 @@ class Experts(KORMoExperts):
 
 
 class _Cast:
-    """Experts whose matrices have another dtype, for one forward pass."""
+    """View of the experts with matrices cast to another dtype, for one forward pass."""
 
     def __init__(self, experts: KORMoExperts, dtype: torch.dtype) -> None:
         self._experts = experts
@@ -70,7 +70,7 @@ class _Cast:
 
 
 class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
-    """Mixtral's block, which keeps the router's logits while `keep` is set."""
+    """Mixtral's block; stores the router's logits while `keep` is set."""
 
     def __init__(self, config: KORMoMoeConfig) -> None:
         nn.Module.__init__(self)
@@ -80,7 +80,7 @@ class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
         self.kept: torch.Tensor | None = None
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """[batch, sequence, hidden] to the same; `kept` is then float32 [batch · sequence, experts]."""
+        """[batch, sequence, hidden] to the same shape; `keep` sets `kept`, float32 [batch · sequence, experts]."""
         flat = hidden_states.reshape(-1, hidden_states.shape[-1])
         logits, weights, chosen = self.gate(flat)
         if self.keep:
@@ -115,12 +115,12 @@ class KORMoMoeForCausalLM(KORMoForCausalLM):
     body_class = KORMoMoeModel
 
     def forward(self, *args: object, **kwargs: Any) -> object:
-        """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the load-balancing loss in it.
+        """As `LlamaForCausalLM.forward`; in training, with labels, the loss includes the load-balancing loss.
 
         `parts` of the outputs has `loss/load_balance`, weighted as in the loss of the step.
 
         Raises:
-            KormoError: reentrant gradient checkpointing, through which the router would get no gradient of that loss.
+            KormoError: reentrant gradient checkpointing, with which the router gets no gradient of that loss.
         """
         labels = kwargs.get("labels")
         if labels is None or not self.training:
@@ -152,7 +152,7 @@ def load_balance(logits: list[torch.Tensor], taken: int, counts: torch.Tensor) -
 
     Args:
         logits: of each layer's router, [tokens, experts].
-        taken: experts that a token goes to.
+        taken: experts per token.
         counts: bool [tokens], false for padding.
     """
     total = torch.zeros((), dtype=torch.float32, device=logits[0].device)
@@ -168,10 +168,10 @@ def load_balance(logits: list[torch.Tensor], taken: int, counts: torch.Tensor) -
 
 
 def real_tokens(labels: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
-    """Which tokens of a batch are no padding: bool [rows · tokens].
+    """Mask of the tokens that are not padding: bool [rows · tokens].
 
     Padding is the last segment of a row if none of it is predicted; a segment begins where positions restart. Without
-    positions, nothing is known to be padding.
+    positions, no token counts as padding.
 
     Args:
         labels, positions: int64 [rows, tokens].
@@ -185,5 +185,5 @@ def real_tokens(labels: torch.Tensor, positions: torch.Tensor | None) -> torch.T
 
 
 def _share(labels: torch.Tensor, count: Any) -> Any:
-    """Of this micro-batch's predicted tokens in those of the global batch."""
+    """Share of this micro-batch in the predicted tokens of the global batch."""
     return 1.0 if count is None else (labels[:, 1:] != IGNORE).sum() / count

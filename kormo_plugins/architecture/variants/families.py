@@ -1,7 +1,7 @@
-"""The components of this folder, behind the contract of `hookspecs.py`.
+"""The components of this folder, which implement the contract of `hookspecs.py`.
 
-A variant is KORMo's family with other classes: the type in config.json, what the recipe says, the plain form. torch and
-transformers are imported by the methods, so that listing components stays instant.
+A variant is KORMo's family with its own classes, model type, recipe parameters and plain form. The methods import torch
+and transformers, so that listing components is fast.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CONFIGURATIONS = "kormo_plugins.architecture.variants.configurations"
 
 
 class VariantFamily:
-    """A model family that is KORMo but for one thing.
+    """A model family that differs from KORMo in one respect.
 
     Args:
         model_type: its name.
-        classes: beginning of the names of its config and its models: `KORMoQkNorm`.
-        module: where the models are, in this folder.
+        classes: prefix of the names of its config and model classes: `KORMoQkNorm`.
+        module: module of the models in this folder.
     """
 
     def __init__(self, model_type: str, classes: str, module: str) -> None:
@@ -37,7 +37,7 @@ class VariantFamily:
         self.module = f"{CONFIGURATIONS.rpartition('.')[0]}.{module}"
 
     def register(self) -> None:
-        """Teaches transformers and Axolotl the type. Calling it again changes nothing."""
+        """Registers the type with transformers and Axolotl. Idempotent."""
         models = import_module(self.module)
         registration.register_type(
             self.model_type,
@@ -51,12 +51,12 @@ class VariantFamily:
         return registration.config(params, kind=self._config_class(), architecture=f"{self.classes}ForCausalLM", **ids)
 
     def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, object]:
-        """The checkpoint that a run from scratch starts with; see `checkpoint.write_initial`."""
+        """Writes the initial checkpoint; see `checkpoint.write_initial`."""
         self.register()
         return write_initial(out, params, make_config=self.config, **options)
 
     def plain_type(self, values: Mapping[str, object]) -> str | None:
-        """Model type of the class of transformers that computes the same; None if there is none.
+        """Model type of the equivalent transformers class; None if there is none.
 
         Args:
             values: of config.json or of `kormo.architecture`.
@@ -70,7 +70,7 @@ class VariantFamily:
         return form if isinstance(form, str) else ""
 
     def export_llama(self, checkpoint: Path, out: Path) -> dict[str, object]:
-        """The plain layout of `forms.py`, verified by logits as `export.export_llama` does.
+        """Converts a checkpoint to the plain layout of `forms.py`, verified by logits as in `export.export_llama`.
 
         Raises:
             KormoError: the variant has no Llama form; and what `export.export_llama` raises.
@@ -87,10 +87,10 @@ class VariantFamily:
 
 
 class MoeFamily(VariantFamily):
-    """`kormo_moe`, which can start from a dense KORMo."""
+    """`kormo_moe`, which can be upcycled from a dense KORMo."""
 
     def upcycle(self, checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> dict[str, object]:
-        """The mixture that starts from the dense model in `checkpoint`; see `upcycle.upcycle`."""
+        """Upcycles the dense model in `checkpoint`; see `upcycle.upcycle`."""
         return upcycle(checkpoint, out, params, seed)
 
 

@@ -1,11 +1,11 @@
-"""The class of transformers that computes the same as a variant, where there is one.
+"""The equivalent transformers class of a variant, if there is one.
 
     kormo_qk_norm, qk_norm: head           Qwen3     q_norm and k_norm over a head, pre-norm
-    kormo_post_norm, qk_norm: projection   OLMo 2    norms on what sublayers give, q_norm and k_norm over all heads
+    kormo_post_norm, qk_norm: projection   OLMo 2    norms on sublayer outputs, q_norm and k_norm over all heads
     kormo_mtp                              Llama     without the layers of the later tokens, which do not generate
     kormo_moe                              Mixtral   one file entry per expert and matrix, as Mixtral is published
 
-All others have none: a conversion would have to change what the model computes.
+All others have none: a conversion would change what the model computes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Form:
 
     Args:
         model_type: of transformers.
-        name: for people.
+        name: display name.
         architecture: its class for causal language models.
-        convert: the weights of one file -> those of the plain layout's file.
-        config: fields that the plain config has beside the common ones.
-        within: largest difference of logits; above 0 where sums may be taken in another order.
+        convert: weights of one file -> weights of the plain layout's file.
+        config: additional fields of the plain config.
+        within: maximum difference of logits; above 0 if the order of sums may differ.
     """
 
     model_type: str
@@ -45,7 +45,7 @@ class Form:
 
 
 def to_llama(weights: Weights) -> dict[str, torch.Tensor]:
-    """KORMo's two norms under Llama's names."""
+    """Renames KORMo's two norms to Llama's names."""
     return renamed(weights, TO_LLAMA)
 
 
@@ -55,7 +55,7 @@ def without_future(weights: Weights) -> dict[str, torch.Tensor]:
 
 
 def to_mixtral(weights: Weights) -> dict[str, torch.Tensor]:
-    """Each expert's three matrices by themselves: w1 is the gate, w3 goes up, w2 down."""
+    """Splits the three matrices of each expert: w1 is the gate, w3 up, w2 down."""
     made: dict[str, torch.Tensor] = {}
     for name, weight in to_llama(weights).items():
         block, _, part = name.partition(".mlp.")
@@ -86,7 +86,7 @@ MIXTRAL = Form("mixtral", "Mixtral", "MixtralForCausalLM", to_mixtral, _mixtral_
 
 
 def form_of(model_type: str, fields: Mapping[str, object]) -> Form | str:
-    """The plain form of a variant, or why it has none.
+    """The plain form of a variant, or the reason why it has none.
 
     Args:
         fields: of config.json or of `kormo.architecture`.
@@ -109,7 +109,7 @@ def need_form(model_type: str, fields: Mapping[str, object], where: str, do: str
     """The plain form.
 
     Args:
-        do: what to do where there is none.
+        do: advice of the error.
     Raises:
         KormoError: there is none.
     """

@@ -1,18 +1,18 @@
-"""Multi-token prediction: while it is trained, the model also predicts tokens after the next one.
+"""Multi-token prediction: in training, the model also predicts tokens after the next one.
 
-As in Gloeckle et al. 2024 (arXiv 2404.19737) a shared trunk carries independent heads, each one transformer layer, and
-all share the final norm and the output layer. The trunk is layers 1 … L-1; layer L is the head of the next token, and
-`future_tokens` further layers predict token t+2, t+3, … from the same states:
+As in Gloeckle et al. 2024 (arXiv 2404.19737), independent heads of one transformer layer each are placed on a shared
+trunk, and all share the final norm and the output layer. The trunk is layers 1 … L-1; layer L is the head of the next
+token, and `future_tokens` further layers predict token t+2, t+3, … from the same states:
 
     loss = CE(t+1) + future_loss_weight · Σ_k CE(t+1+k)
 
-Without these layers the model is a KORMo of L layers, which is what generates, is measured and is exported.
-(DeepSeek-V3, arXiv 2412.19437, chains its heads and feeds the tokens between in; here they are parallel, as in the
-first paper.)
+Without these layers the model is a KORMo of L layers, which is used for generation, evaluation and export.
+(DeepSeek-V3, arXiv 2412.19437, chains its heads and also feeds in the tokens in between; here they are parallel, as in
+Gloeckle et al.)
 
-A label is used only if it is of the document that the token is in: positions must count on from one to the other.
-Each loss is divided by the next tokens of the global batch, like the main one: a document's last tokens have fewer
-later ones, and no split into micro-batches changes the sum.
+A label is only used if it belongs to the same document as the token, i.e. positions increase by one in between. Each
+loss is divided by the number of next tokens of the global batch, like the main one, so that the sum does not depend on
+the split into micro-batches.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ CACHE = ("past_key_values", "use_cache")
 
 
 class TappedDecoderLayer(KORMoDecoderLayer):
-    """The last layer, which lets what enters it be seen.
+    """The last layer, which records its inputs.
 
-    It is seen in `__call__`, outside of gradient checkpointing, so that gradients reach the trunk through it.
+    They are recorded in `__call__`, outside of gradient checkpointing, so that gradients reach the trunk.
     """
 
     tapped: tuple[torch.Tensor, dict[str, object]] | None = None
     tap: bool = False
 
     def __call__(self, hidden_states: torch.Tensor, **kwargs: object) -> object:
-        """As the layer; keeps its arguments while `tap` is set."""
+        """As the layer; stores its arguments while `tap` is set."""
         if self.tap:
             self.tapped = (hidden_states, kwargs)
         return super().__call__(hidden_states, **kwargs)
 
 
 class KORMoMtpModel(KORMoModel):
-    """KORMo's body, with the layers of the later tokens beside its last one."""
+    """KORMo's body with the additional layers of the later tokens."""
 
     config_class = KORMoMtpConfig
     _can_record_outputs = {"hidden_states": KORMoDecoderLayer, **RECORDED}  # noqa: RUF012
@@ -57,14 +57,14 @@ class KORMoMtpModel(KORMoModel):
 
     def __init__(self, config: KORMoMtpConfig) -> None:
         super().__init__(config)
-        # A place in the cache that is never used: these layers do not generate.
+        # A cache index that is never used: these layers do not generate.
         self.future_layers = nn.ModuleList(
             KORMoDecoderLayer(config, config.num_hidden_layers + number) for number in range(config.future_tokens)
         )
         self.post_init()
 
     def make_layer(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
-        """The last one is tapped."""
+        """Creates a layer; the last one is a `TappedDecoderLayer`."""
         last = layer_idx == config.num_hidden_layers - 1
         return TappedDecoderLayer(config, layer_idx) if last else KORMoDecoderLayer(config, layer_idx)
 
@@ -78,7 +78,7 @@ class KORMoMtpForCausalLM(KORMoForCausalLM):
     body_class = KORMoMtpModel
 
     def forward(self, *args: object, **kwargs: Any) -> object:
-        """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the later tokens' in it.
+        """As `LlamaForCausalLM.forward`; in training, with labels, the loss includes those of the later tokens.
 
         `parts` of the outputs has `loss/future_K` for each later token, weighted as in the loss of the step.
         """
@@ -104,7 +104,7 @@ class KORMoMtpForCausalLM(KORMoForCausalLM):
     def _cross_entropy(
         self, hidden: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, count: Any
     ) -> torch.Tensor:
-        """Summed over what is predicted; divided by `count`, or by the next tokens of this micro-batch."""
+        """Summed cross entropy, divided by `count` or by the number of next tokens of this micro-batch."""
         if count is None:
             count = (labels[:, 1:] != IGNORE).sum().clamp(min=1)
         logits = self.lm_head(hidden).float().flatten(0, 1)
@@ -116,10 +116,10 @@ class KORMoMtpForCausalLM(KORMoForCausalLM):
 
 
 def later_labels(labels: torch.Tensor, positions: torch.Tensor | None, distance: int) -> torch.Tensor:
-    """Label of the token `distance` further on, -100 where there is none in the same document.
+    """Label of the token at `distance`, -100 if it is not in the same document.
 
     Args:
-        labels: int64 [rows, tokens], unshifted, as the collator gives them.
+        labels: int64 [rows, tokens], unshifted, as from the collator.
         positions: int64 [rows, tokens], from 0 in each document; None: a row is one document.
         distance: 1 gives the labels of next-token prediction.
     Returns:

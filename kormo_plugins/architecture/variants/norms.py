@@ -1,12 +1,12 @@
-"""Where the norms stand: three decoder layers, and the models made of them.
+"""Placement of the norms: three decoder layers, and the models built from them.
 
     pre-norm (KORMo)      x + F(N(x))     gradients flow past every layer; the residual stream grows with depth
-    post-norm (OLMo 2)    x + N(F(x))     what a layer adds is bounded (arXiv 2501.00656; "res-post-norm" of Swin v2)
-    Post-LN (2017)        N(x + F(x))     the stream is normalised at each layer; deep models need care to start
+    post-norm (OLMo 2)    x + N(F(x))     the output of a layer is bounded (arXiv 2501.00656; "res-post-norm" of Swin
+    v2) Post-LN (2017)        N(x + F(x))     the stream is normalized at each layer; deep models need warmup
     Mix-LN                Post-LN in the first layers, pre-norm in the others (Li et al. 2024, arXiv 2412.13795)
 
 Mix-LN's authors find that pre-norm leaves the deep layers and Post-LN the first ones with small gradients, and that a
-quarter of Post-LN gives the best of both. KORMo compared it with pre-norm and kept pre-norm.
+quarter of Post-LN layers is a good compromise. KORMo compared it with pre-norm and kept pre-norm.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ RECORDED: dict[str, object] = {"attentions": modeling_llama.LlamaAttention}
 
 
 class KORMoQkNormDecoderLayer(KORMoDecoderLayer):
-    """KORMo's layer with the attention that the config asks for."""
+    """KORMo's layer with the attention of the config."""
 
     def make_attention(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
-        """Attention with normed queries and keys."""
+        """Attention with normalized queries and keys."""
         return attention(config, layer_idx)
 
 
 class KORMoPostNormDecoderLayer(GradientCheckpointingLayer):
-    """x + N(F(x)), twice; the weights are called as OLMo 2 calls them."""
+    """x + N(F(x)), twice; weight names are those of OLMo 2."""
 
     def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class PostLnDecoderLayer(GradientCheckpointingLayer):
 
 
 class KORMoQkNormModel(KORMoModel):
-    """KORMo's body with normed queries and keys."""
+    """KORMo's body with normalized queries and keys."""
 
     config_class = KORMoQkNormConfig
     _no_split_modules = ["KORMoQkNormDecoderLayer"]  # noqa: RUF012
@@ -88,7 +88,7 @@ class KORMoQkNormForCausalLM(KORMoForCausalLM):
 
 
 class KORMoPostNormModel(KORMoModel):
-    """A body of post-norm layers; its final norm stays, as OLMo 2's does."""
+    """A body of post-norm layers with a final norm, as in OLMo 2."""
 
     config_class = KORMoPostNormConfig
     _no_split_modules = ["KORMoPostNormDecoderLayer"]  # noqa: RUF012
@@ -105,14 +105,14 @@ class KORMoPostNormForCausalLM(KORMoForCausalLM):
 
 
 class KORMoMixLnModel(KORMoModel):
-    """A body whose first `post_norm_layers` layers are Post-LN and whose others are KORMo's."""
+    """A body with Post-LN in the first `post_norm_layers` layers, KORMo's layers after them."""
 
     config_class = KORMoMixLnConfig
     _no_split_modules = ["PostLnDecoderLayer", "KORMoDecoderLayer"]  # noqa: RUF012
     _can_record_outputs = {"hidden_states": [PostLnDecoderLayer, KORMoDecoderLayer], **RECORDED}  # noqa: RUF012
 
     def make_layer(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
-        """The layer number `layer_idx`."""
+        """Creates the layer with index `layer_idx`."""
         first = layer_idx < config.post_norm_layers
         return PostLnDecoderLayer(config, layer_idx) if first else KORMoDecoderLayer(config, layer_idx)
 

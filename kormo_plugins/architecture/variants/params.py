@@ -1,6 +1,6 @@
-"""What each variant's recipe must say beyond KORMo's own numbers. Pure pydantic, without torch.
+"""Recipe parameters of each variant beyond KORMo's own. Pure pydantic, without torch.
 
-As in `shape.py` no value has a default, and every key that the FLOPs depend on has the name it has in config.json.
+As in `shape.py`, no value has a default, and every key that the FLOPs depend on is named as in config.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class QkNormArchitecture(KormoArchitecture):
 
 
 class PostNormArchitecture(KormoArchitecture):
-    """Norms on what a sublayer gives in place of what it takes (`name: kormo_post_norm`)."""
+    """Norms on sublayer outputs instead of inputs (`name: kormo_post_norm`)."""
 
     qk_norm: Literal["none", "head", "projection"] = Field(
         description="norm of queries and keys; OLMo 2 has `projection`, and only that has a form in transformers"

@@ -1,8 +1,8 @@
-"""A mixture of experts from a dense checkpoint: sparse upcycling (Komatsuzaki et al. 2022, arXiv 2212.05055).
+"""Sparse upcycling of a dense checkpoint to a mixture of experts (Komatsuzaki et al. 2022, arXiv 2212.05055).
 
-Every expert starts as the dense model's MLP, and the router is drawn at random. The weights of a token's experts sum to
-one, so at the first step the mixture computes what the dense model did, to rounding; training then tells the experts
-apart. Everything else is the dense model's own weights, bit for bit.
+Every expert is initialized with the dense model's MLP, and the router at random. The weights of a token's experts sum
+to one, so the initial mixture computes the same as the dense model, up to rounding; the experts diverge in training.
+All other weights are bit-identical to the dense model's.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 DENSE = "kormo"
 OWN = ("num_local_experts", "num_experts_per_tok", "router_aux_loss_coef")
 FREE = (*OWN, "max_position_embeddings", "initializer_range", "vocab_multiple")
-"""What the recipe may say otherwise than the dense model's config."""
+"""Keys of the recipe that may differ from the dense model's config."""
 
 
 def upcycle(checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> dict[str, object]:
-    """Writes the mixture of experts that starts from a dense KORMo.
+    """Writes the mixture of experts upcycled from a dense KORMo.
 
     Args:
         checkpoint: a finished model of the type `kormo`.
         out: an existing folder.
-        params: the shape; all but the experts as the dense model's.
+        params: the shape; equal to the dense model's except for the experts.
         seed: of the routers' weights.
     Returns:
         Statistics: `from`, `experts`, `parameters` before and after.
@@ -67,7 +67,7 @@ def upcycle(checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> 
 
 
 def _same(config: Mapping[str, Any], params: MoeArchitecture, checkpoint: Path) -> None:
-    """Refuses a model that is no dense KORMo of this shape; all differences in one message."""
+    """Refuses a model that is not a dense KORMo of this shape; one message lists all differences."""
     where = str(checkpoint / "config.json")
     if config.get("model_type") != DENSE:
         raise KormoError(
@@ -92,7 +92,7 @@ def _same(config: Mapping[str, Any], params: MoeArchitecture, checkpoint: Path) 
 
 
 def _expanded(weights: Mapping[str, torch.Tensor], params: MoeArchitecture, seed: int) -> Iterator[tuple[str, Any]]:
-    """The weights of a file with each MLP's matrices stacked; the three of a layer must lie in one file."""
+    """The weights of a file with each MLP's matrices stacked; those of one layer must be in the same file."""
     import torch
 
     for name, weight in weights.items():

@@ -1,4 +1,4 @@
-"""The artifacts of a recipe, for the commands that look at them: found, built or verified."""
+"""Finds, builds or verifies the artifacts of a recipe, for the commands of `kormo data`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict[str, Artifact]]]:
-    """A recipe's data and its artifacts by kind and name, nothing built; shards may be missing, documents may not.
+    """A recipe's data and its existing artifacts by kind and name; shards may be missing, documents may not.
 
     Raises:
         KormoError: the documents are not built.
@@ -46,7 +46,7 @@ def looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict
     look = lookup_only(recipe)
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
-        """Finds an artifact and remembers it by kind and name; raises `NotBuilt` where there is none."""
+        """Finds an artifact and records it by kind and name; raises `NotBuilt` if it does not exist."""
         artifact = look(folder, spec, write)
         had.setdefault(spec.kind, {})[spec.name] = artifact
         return artifact
@@ -63,10 +63,11 @@ def looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict
 
 
 def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None) -> None:
-    """Every artifact of a recipe but the initial checkpoint, or the documents of a dataset recipe, through `get`.
+    """Calls `get` for every artifact of a recipe except the initial checkpoint, or for the documents of a dataset
+    recipe.
 
     Args:
-        workers: processes at work, where that is to be another number than the recipe's.
+        workers: number of processes; None: the recipe's.
     """
     if (alone := dataset_recipe(path)) is not None:
         _warn(alone, registry())
@@ -85,7 +86,7 @@ def _warn(data: DataRecipe, components: Registry) -> None:
 
 
 def _refuse_ignored(path: Path) -> None:
-    """`--workspace` on a command line that would do nothing."""
+    """Refuses `--workspace` if it would have no effect."""
     context = click.get_current_context(silent=True)
     if context is None or context.get_parameter_source("workspace") is not ParameterSource.COMMANDLINE:
         return
@@ -98,7 +99,7 @@ def _refuse_ignored(path: Path) -> None:
 
 
 def refuse_unready(path: Path, workspace: Path) -> None:
-    """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
+    """Refuses a workspace that is not writable and missing files, before anything is read."""
     if dataset_recipe(path) is not None:
         return refuse_unwritable(workspace, "--workspace")
     recipe = recipe_with_data(path)
@@ -113,9 +114,9 @@ def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
 
 
 def dataset_recipe(path: Path) -> DataRecipe | None:
-    """The dataset recipe that the file is by itself; None if it is a recipe."""
+    """The dataset recipe in the file; None if the file is a training recipe."""
     own = read_yaml(path)
-    if "kormo" in own or "plugins" in own:  # Axolotl would not load us for a recipe that does not list us
+    if "kormo" in own or "plugins" in own:  # without `plugins` Axolotl does not load this package
         return None
     resolved = resolve_data(path)
     if "sources" not in resolved.values:
@@ -124,7 +125,7 @@ def dataset_recipe(path: Path) -> DataRecipe | None:
 
 
 def recipe_with_data(path: Path) -> Recipe:
-    """The recipe, which must have data."""
+    """Loads a recipe; refuses one without data."""
     recipe = load_recipe(path)
     if recipe.data is None:
         raise KormoError(
@@ -137,7 +138,7 @@ def recipe_with_data(path: Path) -> Recipe:
 
 
 def opened(path: Path) -> tuple[Recipe, Built, MixtureDataset]:
-    """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
+    """The recipe, its existing artifacts, and its mixture over all steps; builds nothing."""
     if dataset_recipe(path) is not None:
         raise KormoError(
             where=str(path),
@@ -158,10 +159,10 @@ def opened(path: Path) -> tuple[Recipe, Built, MixtureDataset]:
 
 
 def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
-    """Checks each artifact of a recipe where it is found, in the order in which they are built.
+    """Verifies each existing artifact of a recipe, in build order.
 
-    Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
-    reported, and says why the rest is missing.
+    Damage may hide later artifacts (another tokenizer changes the name of the shards); then the artifacts found so far
+    are reported, with the reason why the rest is missing.
     """
     checked: list[Checked] = []
     look = lookup_only(path, check=False)
@@ -191,7 +192,7 @@ def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
 
 
 def verify_folders(folder: Path) -> list[Checked]:
-    """Checks one folder, or every artifact of a workspace."""
+    """Verifies one folder, or every artifact of a workspace."""
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     if not (folder / MANIFEST).is_file() and any((path / MANIFEST).is_file() for path in inside):
         return [_verify_folder(path, artifact=True) for path in inside]

@@ -1,8 +1,8 @@
-"""`kormo data`: build what a recipe is trained on, and look at it.
+"""`kormo data`: builds, inspects and verifies the data of a recipe.
 
-`build` makes documents, tokenizer, shards and row plans; everything else only reads them, and says which command
-builds what is missing. Sample i of a run is a pure function of the recipe, so `batch` answers for any step, past or
-future, without a trainer.
+`build` creates documents, tokenizer, shards and row plans; all other commands only read them, and name the command that
+builds a missing one. Sample i of a run is a pure function of the recipe, so `batch` works for any step, past or future,
+without a trainer.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from kormo_plugins.store.artifact import Artifact, Make, Spec
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill", "weight", "share")
-"""What `stats --json` says of each source; `weight` is the share of tokens wanted, `share` the one got."""
+"""Keys of each source in `stats --json`; `weight` is the requested share of tokens, `share` the actual one."""
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 workspace_option = click.option(
     "--workspace",
     type=click.Path(path_type=Path),
     default=Path("artifacts"),
     show_default=True,
-    help="Folder of all artifacts, for a dataset recipe by itself.",
+    help="Folder of all artifacts, for a dataset recipe.",
 )
 
 
@@ -73,18 +73,18 @@ data.add_command(convert)
 )
 @json_option
 def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> None:
-    """Build the documents, tokenizer, shards and row plans of RECIPE; what is there already is kept.
+    """Build the documents, tokenizer, shards and row plans of RECIPE; existing artifacts are reused.
 
-    Of a dataset recipe by itself, only the documents are built.
+    For a dataset recipe, only the documents are built.
     """
     had: list[tuple[Artifact, str]] = []
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
-        """Builds or finds an artifact, and remembers which of the two it was."""
+        """Builds or finds an artifact, and records which of the two."""
         state = "found"
 
         def noted(out: Path) -> Mapping[str, object]:
-            """Writes the artifact; called only where it has to be built."""
+            """Writes the artifact; only called if it has to be built."""
             nonlocal state
             state = "built"
             return write(out)
@@ -114,10 +114,10 @@ def _tell_unread(had: Sequence[tuple[Artifact, str]]) -> None:
 
 @data.command()
 @recipe_argument
-@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page of plots as well.")
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page of plots.")
 @json_option
 def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
-    """The mixture of RECIPE: tokens, documents, shares wanted and got, epochs and fill of each source."""
+    """The mixture of RECIPE: tokens, documents, requested and actual share, epochs and fill of each source."""
     from kormo_plugins.mixture.report import stats as measure
 
     loaded, _, dataset = opened(recipe)
@@ -142,13 +142,13 @@ def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
 
 @data.command()
 @recipe_argument
-@click.option("--step", type=int, required=True, help="Optimizer step, from 0 on; of the past or of the future.")
-@click.option("--rank", type=int, default=0, show_default=True, help="Show what this rank is given.")
+@click.option("--step", type=int, required=True, help="Optimizer step from 0, past or future.")
+@click.option("--rank", type=int, default=0, show_default=True, help="Show the rows of this rank.")
 @click.option("--world-size", type=int, default=1, show_default=True, help="Number of ranks.")
 @click.option("--text", is_flag=True, help="Show the text of each document.")
 @json_option
 def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_json: bool) -> None:
-    """The documents, sources and offsets that make up a step of RECIPE."""
+    """The documents, sources and offsets of a step of RECIPE."""
     from kormo_plugins.mixture.report import batch as describe
 
     loaded, built, dataset = opened(recipe)
@@ -173,10 +173,10 @@ def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_js
 @data.command()
 @click.argument("what", type=click.Path(path_type=Path), metavar="RECIPE|FOLDER")
 @workspace_option
-@click.option("--write-sums", is_flag=True, help="Write SHA256SUMS into FOLDER if it is whole, for `kormo data fetch`.")
+@click.option("--write-sums", is_flag=True, help="Write SHA256SUMS into an intact FOLDER, for `kormo data fetch`.")
 @json_option
 def verify(what: Path, workspace: Path, write_sums: bool, as_json: bool) -> None:
-    """Read every file of what RECIPE was built into, or of FOLDER, and compare checksums.
+    """Read every file of the artifacts of RECIPE, or of FOLDER, and compare checksums.
 
     FOLDER is an artifact, a folder of shards or rows, or a whole workspace. The exit status is 2 if a file is damaged.
     """
@@ -218,9 +218,9 @@ def verify(what: Path, workspace: Path, write_sums: bool, as_json: bool) -> None
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.  [default: reports/NAME]")
 @json_option
 def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> None:
-    """Write report.html (what became of each document, with rejects) and README.md (a dataset card) on RECIPE.
+    """Write report.html (counts of documents and rejects per step) and README.md (a dataset card) for RECIPE.
 
-    RECIPE may be a dataset recipe by itself.
+    RECIPE may be a dataset recipe.
     """
     described, had = looked_up(recipe, workspace)
     corpora = had["corpus"]
@@ -247,12 +247,12 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
 @recipe_argument
 @click.argument("repository", metavar="OWNER/NAME")
 @workspace_option
-@click.option("--public", is_flag=True, help="Of a repository that is made now; by default it is private.")
+@click.option("--public", is_flag=True, help="Make a new repository public; by default it is private.")
 @json_option
 def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, as_json: bool) -> None:
-    """Send the cleaned documents of RECIPE to a hub, a configuration for each source, with their card.
+    """Upload the cleaned documents of RECIPE to a hub, with a configuration per source and a dataset card.
 
-    Documents keep their source and licence; whether those allow to publish them is for you to say.
+    Documents keep their source and licence; whether these permit publication is your responsibility.
     """
     described, had = looked_up(recipe, workspace)
     documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
@@ -268,17 +268,17 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
 @data.command()
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--sha256", "identity", metavar="HEX", help="Of its SHA256SUMS, as its author published it elsewhere.")
+@click.option("--sha256", "identity", metavar="HEX", help="SHA-256 of its SHA256SUMS, as published by its author.")
 @json_option
 def fetch(url: str, folder: Path, identity: str | None, as_json: bool) -> None:
     """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it.
 
-    Its manifest shows damage. What somebody else made is compared with SHA256SUMS too, where it has one.
+    Damage is detected with its manifest; its origin is verified with SHA256SUMS, if it has one.
     """
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
         def show(done: int, total: int) -> None:
-            """Moves the bar to `done` of `total` bytes."""
+            """Updates the bar to `done` of `total` bytes."""
             progress.total = total
             progress(done - progress.done)
 
@@ -325,7 +325,7 @@ def _summary(artifact: Artifact, state: str) -> dict[str, object]:
 
 
 def _source(artifact: Artifact) -> str:
-    """The source whose documents an artifact is; "" for any other."""
+    """The source of a corpus artifact; "" for any other."""
     manifest = artifact.manifest
     return str(manifest["name"]) if manifest["kind"] == "corpus" else ""
 

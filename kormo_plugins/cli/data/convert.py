@@ -1,4 +1,4 @@
-"""`kormo data convert`: tokens into the formats of other training stacks, and theirs into ours."""
+"""`kormo data convert`: converts tokens to and from the formats of other training stacks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WHERE = "kormo data convert"
 @click.option(
     "--to", "target", metavar="FORMAT", help="Write the shards in SOURCE as datatrove, megatron or olmo_core."
 )
-@click.option("--from", "origin", metavar="FORMAT", help="Make shards of the files of this format in SOURCE.")
+@click.option("--from", "origin", metavar="FORMAT", help="Create shards from the files of this format in SOURCE.")
 @click.option(
     "--tokenizer", type=click.Path(path_type=Path), help="With --from: folder of the tokenizer that made them."
 )
@@ -43,7 +43,7 @@ def convert(
 ) -> None:
     """Convert tokens: a folder of shards into files of FORMAT, or files of FORMAT into a folder of shards.
 
-    Shards made of others' files link to their ids, which must stay where they are. OUT must be new or empty.
+    Shards created from other formats link to the original ids, which must not be moved. OUT must be new or empty.
     """
     _refuse(target, origin, tokenizer, out)
     with writing(out), new_folder(out) as partial, Progress(f"tokens of {source.name}", unit="tokens") as progress:
@@ -58,7 +58,7 @@ def convert(
 
 
 def _refuse(target: str | None, origin: str | None, tokenizer: Path | None, out: Path) -> None:
-    """Raises KormoError for options that say no one way, and for a folder that holds something."""
+    """Raises KormoError for an ambiguous direction, and for a folder that is not empty."""
     if (target is None) == (origin is None) or (origin is not None and tokenizer is None):
         raise KormoError(
             where=WHERE,

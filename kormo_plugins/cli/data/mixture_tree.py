@@ -1,8 +1,8 @@
-"""The mixture of a run as a tree: drawn as text for a terminal, and as a page of plots that opens offline.
+"""The mixture of a run as a tree: as text for a terminal, and as a self-contained page of plots.
 
-A line of the tree is a source or a group of the recipe's weights; a group adds up what its members have. `wanted` and
-`got` are shares of the run's tokens, `epochs` is how often the rows are gone through in the whole run, `fill` is the
-part of the rows that is not padding.
+A line of the tree is a source or a group of the recipe's weights; a group is the sum of its members. `wanted` and `got`
+are shares of the run's tokens, `epochs` is the number of passes over the rows in the whole run, `fill` is the share of
+the rows that is not padding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kormo_plugins.reporting.markup import text as escape
 
 SUMMED = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "rows_drawn")
 BAR = 20
-"""Characters of a bar that stands for the whole run."""
+"""Characters of a bar for a share of 100%."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Line:
 
     Args:
         name: as in the recipe.
-        lead: the branches in front of the name.
+        lead: branch characters before the name.
         key: path from the root, unique.
-        parent: the path of the group that it is in; "" for the root.
-        counts: sums over its sources of `SUMMED`, `places` (of its rows, padding included), `weight`, `share`, and
-            `billionths` (of the run's tokens).
+        parent: path of its group; "" for the root.
+        counts: sums over its sources of `SUMMED`, `places` (positions of its rows, including padding), `weight`,
+            `share`, and `billionths` (of the run's tokens).
     """
 
     name: str
@@ -43,12 +43,12 @@ class Line:
 
     @property
     def fill(self) -> float:
-        """Tokens per place."""
+        """Tokens per position."""
         return self.counts["tokens_placed"] / self.counts["places"] if self.counts["places"] else 0.0
 
     @property
     def epochs(self) -> float:
-        """How often its rows are gone through."""
+        """Number of passes over its rows."""
         return self.counts["rows_drawn"] / self.counts["rows"] if self.counts["rows"] else 0.0
 
 
@@ -58,7 +58,7 @@ def tree(name: str, weights: Mapping[str, object] | None, stats: Mapping[str, An
     Args:
         name: of the dataset.
         weights: the recipe's tree (source -> number, or group -> {share, of}); None: a flat list.
-        stats: as `mixture.report.stats` gives them.
+        stats: from `mixture.report.stats`.
     """
     sources = {source: _counts(one) for source, one in stats["sources"].items()}
     shape = _shape(weights or {}, sources)
@@ -67,7 +67,7 @@ def tree(name: str, weights: Mapping[str, object] | None, stats: Mapping[str, An
 
 
 def print_tree(lines: list[Line]) -> None:
-    """Draws the lines on stdout, one row each."""
+    """Prints the lines, one row each."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -79,12 +79,12 @@ def print_tree(lines: list[Line]) -> None:
     table.add_column("", no_wrap=True)
     for line in lines:
         table.add_row(f"{line.lead}{line.name}", *_cells(line), "█" * round(BAR * line.counts["share"]))
-    # A pipe has no width, and a table cut to fit a narrow terminal would hide numbers: lines may be long.
+    # Lines may be long: a pipe has no width, and truncation on a narrow terminal would hide numbers.
     Console(width=max(Console().width, 160), highlight=False, markup=False).print(table)
 
 
 def write_page(lines: list[Line], stats: Mapping[str, object], path: Path) -> None:
-    """One HTML file: what the run is made of as a sunburst, wanted and got as bars, and the tree as a table."""
+    """Writes an HTML file: the mixture as a sunburst, requested and actual shares as bars, the tree as a table."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
@@ -119,13 +119,13 @@ def write_page(lines: list[Line], stats: Mapping[str, object], path: Path) -> No
 
 def _counts(one: Mapping[str, Any]) -> dict[str, float]:
     places = one["tokens_placed"] / one["fill"] if one["fill"] else 0.0
-    # Whole numbers add up exactly: a sunburst whose parts exceed the whole by a rounding error is not drawn.
+    # Integers add up exactly: plotly does not draw a sunburst whose parts exceed the whole by a rounding error.
     shares = {"weight": one["weight"], "share": one["share"], "billionths": round(one["share"] * 1e9)}
     return {key: one[key] for key in SUMMED} | {"places": places} | shares
 
 
 def _shape(weights: Mapping[str, object], sources: Mapping[str, object]) -> dict[str, object]:
-    """The weights as nested names: group -> its members, source -> itself; sources that are not there left out."""
+    """The weights as nested names: group -> its members, source -> itself; without missing sources."""
     found: dict[str, object] = {}
     for name, node in weights.items():
         members = node.get("of") if isinstance(node, Mapping) else None
@@ -147,7 +147,7 @@ def _leaves(shape: Mapping[str, object]) -> Iterator[str]:
 def _lines(
     name: str, node: Any, sources: Mapping[str, Mapping[str, float]], lead: str, below: str, parent: str
 ) -> Iterator[Line]:
-    """The line of `node` and of everything in it; `below` is what stands in front of its members."""
+    """The lines of `node` and its members; `below` is the prefix of its members."""
     key = f"{parent}/{name}"
     members = list(node.items()) if isinstance(node, Mapping) else []
     inside = [sources[source] for source in _leaves(node)] if members else [sources[name]]

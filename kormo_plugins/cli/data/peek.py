@@ -1,4 +1,4 @@
-"""`kormo data peek`: look at a file of text or conversations, and get a source block that reads it."""
+"""`kormo data peek`: inspects a file of text or conversations, and suggests a source block that reads it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from kormo_plugins.documents.document import Document
 from kormo_plugins.tokenizer.chat.conversations import ChatEncoder
 
 WIDTH = 60
-"""Characters of an example in the table of columns."""
+"""Maximum characters of an example in the table of columns."""
 NAMED = 3
-"""Files named of those that cannot be read for the same reason."""
+"""Maximum names of files that cannot be read for the same reason."""
 TEXT = 600
-"""Characters shown of a document."""
+"""Maximum characters of a printed document."""
 Parts = list[tuple[str, bool]]
-"""Pieces of a text, and whether each is trained."""
+"""Pieces of a text, and whether each is trained on."""
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE|FOLDER")
-@click.option("--rows", type=click.IntRange(1), default=200, show_default=True, help="Rows that are looked at.")
-@click.option("--show", type=click.IntRange(0), default=3, show_default=True, help="Documents that are printed.")
+@click.option("--rows", type=click.IntRange(1), default=200, show_default=True, help="Rows to read.")
+@click.option("--show", type=click.IntRange(0), default=3, show_default=True, help="Documents to print.")
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -42,10 +42,10 @@ Parts = list[tuple[str, bool]]
 def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool) -> None:
     """Look at FILE: its format, its columns, and a source block for a dataset recipe that reads it.
 
-    Of a FOLDER, several files of each kind are looked at. Kinds that cannot be read alike have a source each; where
-    encodings or columns differ, it is said.
+    For a FOLDER, several files of each kind are read. Kinds that need different readers get separate sources;
+    differences in encodings or columns are reported.
 
-    Of conversations, what is trained is green, and stands between ⟦ ⟧ where there are no colours.
+    In conversations, text that is trained on is green, or between ⟦ ⟧ without colours.
     """
     found = look(path, rows)
     if as_json:
@@ -87,7 +87,7 @@ def _describe(found: Looks) -> None:
 
 
 def named(looks: Sequence[Look], path: Path) -> dict[str, Look]:
-    """The sources under names made of the path, and of the kind of file where there are several."""
+    """The sources under names derived from the path, and from the kind of file if there are several."""
     stem = path.resolve().name.split(".")[0]
     name = "".join(c if c.isalnum() else "_" for c in stem).strip("_").lower() or "mine"
     return {name if len(looks) == 1 else f"{name}_{one.kinds[0]}": one for one in looks}
@@ -112,7 +112,7 @@ def _parts(document: Document, tokenizer: Path | None) -> Parts:
 
 
 def _turns(messages: list[Any]) -> Iterator[tuple[str, bool]]:
-    """The turns as they were read; of an assistant all is trained, unless its weight is 0."""
+    """The turns as read; an assistant's turns are trained on, unless the weight is 0."""
     for message in messages:
         trained = message["role"] == "assistant" and bool(message.get("weight", 1))
         yield f"[{message['role']}]\n", False
@@ -123,7 +123,7 @@ def _turns(messages: list[Any]) -> Iterator[tuple[str, bool]]:
 
 
 def _rendered(document: Document, tokenizer: Path) -> Parts:
-    """Runs of tokens that are trained or not, as the chat template makes them."""
+    """Text rendered by the chat template, as spans that are trained on or not."""
     from tokenizers import Tokenizer
 
     ids, _, mask = ChatEncoder(tokenizer)([document])

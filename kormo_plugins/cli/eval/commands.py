@@ -1,4 +1,4 @@
-"""`kormo eval`: what a checkpoint scores."""
+"""`kormo eval`: scores a checkpoint."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _say(line: str) -> None:
 
 
 def _write_items(ctx: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
-    """Writes the mini suite's items, and ends."""
+    """Writes the mini suite's items, and exits."""
     if folder is None:
         return
     for path in write_items(folder):
@@ -56,7 +56,7 @@ def _write_items(ctx: click.Context, parameter: click.Parameter, folder: Path | 
 
 
 def _published(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
-    """Prints the published scores, and ends."""
+    """Prints the published scores, and exits."""
     if not wanted:
         return
     values = published()
@@ -75,7 +75,7 @@ def _print_published(models: list[str], scores: Mapping[str, Sequence[float | No
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
-    """`512,1024` as numbers."""
+    """Parses `512,1024`."""
     if text is None:
         return None
     try:
@@ -94,21 +94,21 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 @click.option("--lengths", callback=_numbers, metavar="N,N", help="Tokens of the haystacks. [default: to the context]")
 @click.option("--depths", callback=_numbers, metavar="N,N", help="Depths in percent. [default: 0,25,50,75,100]")
 @click.option("--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text to hide needles in.")
-@click.option("--cut-long", is_flag=True, help="Let prompts longer than the context lose their beginning.")
+@click.option("--cut-long", is_flag=True, help="Truncate prompts longer than the context on the left.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     help="Requests at a time. [default: by memory; for choices 8 on a GPU, else 32]",
 )
 @click.option("--device", metavar="NAME", help="cuda, cuda:1, cpu. [default: a GPU where there is one]")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Place of evaluation.json. [CHECKPOINT]")
-@click.option("--judge", metavar="PLACE", help="Of a judged suite: an endpoint, a chat model's folder, or none.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of evaluation.json. [CHECKPOINT]")
+@click.option("--judge", metavar="PLACE", help="Judge of a judged suite: an endpoint, a chat model's folder, or none.")
 @click.option("--judge-model", metavar="NAME", help="The judge's name at its endpoint.")
 @click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="Another model's answers.jsonl.")
-@click.option("--human", type=click.Path(path_type=Path), metavar="FILE", help="Korean text of people, for comparison.")
-@click.option("--yes", is_flag=True, help="Send a judge more requests than the suite's max_requests.")
-@click.option("--endpoint", metavar="URL", help="A server of this model (vLLM, transformers serve) that generates.")
-@click.option("--endpoint-model", metavar="NAME", help="The model's name there. [default: CHECKPOINT]")
+@click.option("--human", type=click.Path(path_type=Path), metavar="FILE", help="Human-written Korean text to compare.")
+@click.option("--yes", is_flag=True, help="Allow more requests to a judge than the suite's max_requests.")
+@click.option("--endpoint", metavar="URL", help="A server of this model (vLLM, transformers serve) for generation.")
+@click.option("--endpoint-model", metavar="NAME", help="The model's name at the endpoint. [default: CHECKPOINT]")
 @click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins.")
 @click.option(
     "--write-items",
@@ -117,7 +117,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     callback=_write_items,
     is_eager=True,
     expose_value=False,
-    help="Write the mini suite's items, for decontamination, and end.",
+    help="Write the mini suite's items, for decontamination, and exit.",
 )
 @click.option(
     "--published",
@@ -125,7 +125,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     callback=_published,
     is_eager=True,
     expose_value=False,
-    help="Print the published scores of KORMo-10B and its baselines, and end.",
+    help="Print the published scores of KORMo-10B and its baselines, and exit.",
 )
 @json_option
 def evaluate(
@@ -156,8 +156,8 @@ def evaluate(
 
     CHECKPOINT is a finished run's folder, one of its checkpoints, or any folder in the format of transformers. Without
     --suite, --tasks or --needle, the suite mini is run, which needs no data. The suites judged, mt_bench, ko_mt_bench
-    and logickor are judged by the model that --judge names. Scores are kept in evaluation.json; what is finished is not
-    done again.
+    and logickor are judged by the model given with --judge. Scores are stored in evaluation.json; finished tasks are
+    skipped.
     """
     _calm_libraries()
     if not needle:
@@ -168,11 +168,11 @@ def evaluate(
     plain = [name for name in suites if name not in judged]
     options = JudgedOptions(judge, judge_model, against, human, yes, endpoint, endpoint_model, data, limit, batch_size)
     refuse_unused(options, judged)
-    with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
+    with contextlib.redirect_stdout(sys.stderr):  # the harness prints to stdout, which is reserved for results
         lines = run.find_lines(plain or (() if named or needle or judged else ("mini",)), named, limit, components)
         model = models.open_checkpoint(checkpoint, components)
         _check_device(device)
-        if needle:  # what is wrong with it must not be found out after the suites
+        if needle:  # raises errors of its options before the suites run
             make_ready(model, components, lengths, depths, haystack)
         load = _loader(batch_size, device)
         prepared = prepare_suites(judged, options, components, load, _say)
@@ -208,7 +208,7 @@ def _report(
 def _calm_libraries() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
-    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
+    for noisy in ("torchao", "torch.utils._pytree"):  # warns of missing GPU kernels and its own deprecations
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
@@ -223,7 +223,7 @@ def _refuse_without_needle(*options: object) -> None:
 
 
 def _check_device(name: str | None) -> None:
-    """The harness would take the CPU for a device that is not there, in silence."""
+    """Refuses a device that does not exist; the harness would silently use the CPU."""
     import torch
 
     if name is None:
@@ -247,11 +247,11 @@ def _record(folder: Path, model: Checkpoint) -> Record:
 
 
 def _loader(batch_size: int | None, device: str | None) -> Callable[[Checkpoint], LocalModel]:
-    """Gives the harness's model of a checkpoint, loaded at the first call."""
+    """Returns a loader of the harness's model of a checkpoint."""
     loaded: dict[str, LocalModel] = {}
 
     def load(checkpoint: Checkpoint) -> LocalModel:
-        """The model of a checkpoint, loaded once for each hash of its weights."""
+        """The model of a checkpoint, loaded once per hash of its weights."""
         from kormo_plugins.evaluation.models.model import Model, default_device
 
         quiet_harness()
@@ -268,7 +268,7 @@ def _percent(value: float | None) -> str:
 
 
 def _print(rows: list[SuiteRow]) -> None:
-    """Our scores beside the published one; then the baselines'."""
+    """Prints our scores and the published ones, then the baselines'."""
     ends = any("stops" in row for row in rows)
     compared = any(row["published"] for row in rows)
     header = ["task", "metric", "shots", "items", "score", "±", "chance"]

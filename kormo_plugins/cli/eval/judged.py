@@ -1,4 +1,4 @@
-"""`kormo eval --suite judged`: judged suites, made ready before a model is loaded, then run and printed."""
+"""`kormo eval --suite judged`: prepares judged suites before a model is loaded, then runs and prints them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from kormo_plugins.measures.scores import Interval, JudgedResult, Nativeness, Pa
 from kormo_plugins.plugins.registry import Registry
 
 ANSWERS = Path("artifacts/answers/answers")
-"""Where the answers of endpoints are kept, as by the judged suites."""
+"""Cache folder for the answers of endpoints, as in the judged suites."""
 Load = Callable[[Checkpoint], LocalModel]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class JudgedOptions:
-    """What the command line says of judged suites."""
+    """Command line options of judged suites."""
 
     judge: str | None
     judge_model: str | None
@@ -44,10 +44,10 @@ class JudgedOptions:
 
 
 def refuse_unused(options: JudgedOptions, judged: Sequence[str]) -> None:
-    """Options of judged suites without one would be ignored in silence.
+    """Refuses options of judged suites without such a suite, which would be ignored silently.
 
     Raises:
-        KormoError: names them.
+        KormoError: names the options.
     """
     given = {
         "--judge": options.judge,
@@ -67,7 +67,7 @@ def refuse_unused(options: JudgedOptions, judged: Sequence[str]) -> None:
         raise KormoError(
             where="kormo eval: --endpoint-model",
             found=options.endpoint_model,
-            why="a name belongs to an endpoint",
+            why="only an endpoint takes a model name",
             do="pass --endpoint http://… too",
         )
 
@@ -75,7 +75,7 @@ def refuse_unused(options: JudgedOptions, judged: Sequence[str]) -> None:
 def prepare_suites(
     names: Sequence[str], options: JudgedOptions, components: Registry, load: Load, say: Say
 ) -> list[Prepared]:
-    """Every judged suite with its questions and its judge; all that is wrong with them is told at once."""
+    """Prepares every judged suite with its questions and judge; errors are raised here."""
     prepared: list[Prepared] = []
     faults = Faults()
     for name in names:
@@ -114,7 +114,7 @@ def _no_judge(name: str) -> KormoError:
 def open_speaker(
     options: JudgedOptions, suite: JudgedSuite, model: Checkpoint, load: Load
 ) -> LocalSpeaker | ServedSpeaker:
-    """The model that is evaluated: on this machine, or at its endpoint."""
+    """The evaluated model: local, or at its endpoint."""
     cache = suite.cache / "answers"
     if options.endpoint is None:
         return LocalSpeaker(model, cache, lambda: load(model), max_rows=options.batch_size)
@@ -123,7 +123,7 @@ def open_speaker(
 
 
 def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> Model:
-    """The harness's model that asks the endpoint for what is generated."""
+    """The harness's model with generation by the endpoint."""
     from kormo_plugins.evaluation.models.served import Served, ServedModel
 
     assert options.endpoint is not None
@@ -135,7 +135,7 @@ def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> Model
 def run_suites(
     prepared: Sequence[Prepared], options: JudgedOptions, model: Checkpoint, record: Record, load: Load, say: Say
 ) -> list[JudgedResult]:
-    """Runs them, keeps the results in the record, and returns them."""
+    """Runs the suites, adds the results to the record, and returns them."""
     results = []
     for one in prepared:
         speaker = open_speaker(options, one.suite, model, load)
@@ -158,7 +158,7 @@ def _number(value: float | None, percent: bool = False) -> str:
 
 
 def print_judged(results: Sequence[JudgedResult]) -> None:
-    """Scores, pairs, the judge's own test, and the controls of language and length."""
+    """Prints scores, pairs, the test of the judge, and the checks of language and length."""
     for result in results:
         click.echo(f"\n{result['title']} ({result['model']})")
         single, pairs, check = result.get("single"), result.get("pairs"), result.get("judge_check")

@@ -1,4 +1,4 @@
-"""`kormo recipe`: what a recipe says once all that it inherits is put in, and whether it is sound."""
+"""`kormo recipe`: shows resolved recipes and validates them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ COMMENT_COLUMN = 48
 _PARTS = {
     "plan": (
         "kormo_plugins.cli.recipe.costs:plan",
-        "What training RECIPE will take: tokens, FLOPs, hours, disk, and the memory of each GPU by part.",
+        "Estimate the cost of training RECIPE: tokens, FLOPs, hours, disk, and the memory of each GPU by part.",
     ),
     "diff": (
         "kormo_plugins.cli.recipe.costs:diff",
-        "What really changes from recipe A to recipe B, and what follows from it.",
+        "The effective differences between recipes A and B, and their consequences.",
     ),
     "schema": (
         "kormo_plugins.cli.recipe.schema:schema",
-        "JSON Schema of everything that a recipe may say: Axolotl's keys, ours, and every installed component's.",
+        "JSON Schema of recipes: Axolotl's keys, ours, and those of every installed component.",
     ),
 }
 
@@ -53,10 +53,10 @@ def recipe() -> None:
 
 @recipe.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--origins", is_flag=True, help="Say behind each key which file set it.")
+@click.option("--origins", is_flag=True, help="Comment each key with the file that sets it.")
 @json_option
 def show(file: Path, origins: bool, as_json: bool) -> None:
-    """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
+    """The recipe in FILE with all inherited values, as Axolotl and KORMo see it."""
     resolved = _resolved(file)
     if as_json:
         found: dict[str, object] = {"path": file, "files": resolved.files, "values": resolved.values}
@@ -74,10 +74,10 @@ def show(file: Path, origins: bool, as_json: bool) -> None:
 @click.option("--full", is_flag=True, help="Run Axolotl's own validators as well (imports torch: seconds).")
 @json_option
 def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
-    """Check recipes, or dataset recipes: every key, value and component, and what they mean together.
+    """Check recipes, or dataset recipes: every key, value and component, and their combinations.
 
-    All faults are reported at once, sorted by place; warnings are what is allowed and probably not meant. `-` reads
-    standard input. The exit status is 2 if any of them is refused.
+    All faults are reported at once, sorted by location; warnings are settings that are allowed but probably not
+    intended. `-` reads standard input. The exit status is 2 if any of them is refused.
     """
     results: list[dict[str, object]] = []
     for file in files:
@@ -118,7 +118,7 @@ def _parts(told: KormoError | Notice) -> dict[str, str]:
 @click.option("--markdown", is_flag=True, help="As a table for a document.")
 @json_option
 def keys(markdown: bool, as_json: bool) -> None:
-    """What becomes of each of Axolotl's keys in a recipe that trains on kormo.data."""
+    """How each of Axolotl's keys is treated in a recipe that trains on kormo.data."""
     if as_json:
         return print_json([row.as_json() for row in rows()])
     if markdown:
@@ -128,7 +128,7 @@ def keys(markdown: bool, as_json: bool) -> None:
 
 
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:
-    """A tree as YAML, with the file of each value behind it if `origins`."""
+    """A tree as YAML, with the file of each value as a comment if `origins`."""
     assert not isinstance(node, Leaf)
     indent = "  " * depth
     for key, child in node.children.items():
@@ -144,13 +144,13 @@ def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[st
 
 
 def _dump(value: Mapping[object, object]) -> str:
-    """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
+    """YAML of a mapping with one key; multi-line text is quoted, so that a scalar takes one line."""
 
     class Dumper(yaml.SafeDumper):
-        """PyYAML, with lists indented below their key and no `&id001`."""
+        """PyYAML's dumper with lists indented below their key, and without anchors."""
 
         def ignore_aliases(self, data: object) -> bool:
-            """Writes a value that occurs twice twice."""
+            """Disables anchors: repeated values are written in full."""
             return True
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
@@ -165,7 +165,7 @@ def _dump(value: Mapping[object, object]) -> str:
 
 
 def _resolved(file: Path) -> Resolved:
-    """A recipe, or a dataset or tokenizer recipe by itself."""
+    """Resolves a recipe, a dataset recipe or a tokenizer recipe."""
     return resolve(file) if kind_of(read_yaml(file)) == "recipe" else resolve_data(file)
 
 

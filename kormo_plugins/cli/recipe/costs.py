@@ -1,4 +1,4 @@
-"""`kormo recipe plan` and `diff`: what a training will take, and what really changes between two recipes."""
+"""`kormo recipe plan` and `diff`: the cost of a training, and the effective differences between two recipes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from kormo_plugins.recipe.load import Recipe, load_recipe
 @click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
 @json_option
 def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
-    """What training RECIPE will take: tokens, FLOPs, hours, disk, and the memory of each GPU by part.
+    """Estimate the cost of training RECIPE: tokens, FLOPs, hours, disk, and the memory of each GPU by part.
 
-    Where the memory is not enough, it names keys and values with which it would be.
+    If the memory does not suffice, it suggests keys and values with which it would.
     """
     found = plan_of(load_recipe(file), Machine(gpus, gpu, mfu))
     if as_json:
@@ -45,10 +45,10 @@ def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
 @click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
 @json_option
 def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
-    """What really changes from recipe A to recipe B, and what follows from it.
+    """The effective differences between recipes A and B, and their consequences.
 
-    Both are compared with everything that they inherit and every default written out. Names, folders and logging are
-    set apart. Two recipes that train the same thing say so; the exit status is 0 in any case.
+    Both are compared with all inherited values and defaults. Names, folders and logging are listed separately. If both
+    recipes train the same, that is stated; the exit status is always 0.
     """
     recipes = load_recipe(a), load_recipe(b)
     found = difference(*recipes, Machine(gpus, gpu, mfu), _counted)
@@ -59,12 +59,12 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
 
 
 def _counted(recipe: Recipe) -> dict[str, Counted] | None:
-    """The sources of a recipe as built, found without building anything."""
+    """The token counts of a recipe's sources, if they are already built."""
     if recipe.data is None or not recipe.block.workspace.is_dir():
         return None
     try:
         built = build_data(recipe, lookup_only(recipe.path))
-    except KormoError:  # not built yet: the recipe's own words must do
+    except KormoError:  # not built yet: only the recipe's values are known
         return None
     return {
         name: Counted(int(rows.stats["tokens_placed"]), built.shards[name].stats["languages"])

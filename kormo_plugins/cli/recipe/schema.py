@@ -1,4 +1,4 @@
-"""`kormo recipe schema`: JSON Schema of every file that we read, for editors."""
+"""`kormo recipe schema`: JSON Schemas of all configuration files, for editors."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation", "ladder")
 
 @click.command()
 @click.option("--kind", type=click.Choice(FILE_KINDS), default="recipe", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to this file instead of stdout.")
 @click.option(
     "--mark",
     "places",
     type=click.Path(path_type=Path, exists=True),
     multiple=True,
     metavar="PATH",
-    help="Write all schemas into .kormo/, and their line into the recipes in PATH.",
+    help="Write all schemas into .kormo/, and link them in the recipes in PATH.",
 )
 @click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module, as kormo.plugins does.")
 def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple[str, ...]) -> None:
-    """JSON Schema of everything that a recipe may say: Axolotl's keys, ours, and every installed component's.
+    """JSON Schema of recipes: Axolotl's keys, ours, and those of every installed component.
 
     \b
         kormo recipe schema --mark recipes --mark datasets_recipes
@@ -53,7 +53,7 @@ def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple
 
 
 def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, object]:
-    """The JSON Schema of a kind of file, with the components of these further plugins."""
+    """The JSON Schema of a kind of file, including the components of `modules`."""
     if kind == "chain":
         return {"$schema": DRAFT, **ChainFile.model_json_schema()}
     if kind == "ablation":

@@ -1,4 +1,4 @@
-"""A group of commands that are imported when they are used, so that its help and the others answer at once."""
+"""A group of commands that are imported on use, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group with commands of its own and those of `table`: name -> (`module:command`, its line of help)."""
+    """A group with its own commands and those of `table`: name -> (`module:command`, its line of help)."""
 
     table: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
@@ -19,7 +19,7 @@ class LazyGroup(click.Group):
         return sorted({*self.table, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now; None when there is none."""
+        """Imports and returns the command; None if it does not exist."""
         if cmd_name not in self.table:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self.table[cmd_name][0].partition(":")
@@ -27,7 +27,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, those of the table from it, with none of them imported."""
+        """Writes the list of commands, without importing those of the table."""
         limit = formatter.width - 6 - max(map(len, self.list_commands(ctx)))
         rows = []
         for name in self.list_commands(ctx):

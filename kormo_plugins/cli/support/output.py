@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, aligned columns for people."""
+"""Output of commands: JSON for programs, aligned columns for people."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import click
 from kormo_plugins.console.table import aligned
 
 _STDOUT = "kormo.stdout"
-"""Key of the context's `meta` under which the real stdout is kept."""
+"""Key of the context's `meta` for the real stdout."""
 
 
 def _only_json(context: click.Context, option: click.Parameter, chosen: bool) -> bool:
-    """Sends what libraries print (DeepSpeed logs to stdout) to stderr while the command runs."""
+    """Redirects output of libraries (DeepSpeed logs to stdout) to stderr while the command runs."""
     if chosen:
         context.meta[_STDOUT] = sys.stdout
         context.with_resource(contextlib.redirect_stdout(sys.stderr))
@@ -29,12 +29,12 @@ json_option = click.option(
 
 
 def print_json(value: object) -> None:
-    """One JSON document, on the real stdout; paths become text."""
+    """Prints one JSON document on the real stdout; paths become strings."""
     context = click.get_current_context(silent=True)
     stdout = context.meta.get(_STDOUT) if context else None
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str), file=stdout)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell, the last one unpadded."""
+    """Prints columns as wide as their widest cell, the last one unpadded."""
     click.echo(aligned(header, rows))

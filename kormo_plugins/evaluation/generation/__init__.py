@@ -1,1 +1,1 @@
-"""Generation for evaluation: many prompts, quickly, each answer the same whoever shares its batch."""
+"""Fast batched generation for evaluation; an answer does not depend on the other rows of its batch."""

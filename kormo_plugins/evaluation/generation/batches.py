@@ -1,8 +1,8 @@
-"""Prompts in batches of like length, as large as the memory for their keys and values allows.
+"""Batches of prompts of similar length, as large as the memory for keys and values allows.
 
-Rows of a batch are padded to the longest, and every row costs keys and values for its prompt and for its answer. So
-prompts are sorted, longest first (a batch that is too large shows at once), and a batch is closed when rows times
-length would pass a budget of positions.
+Rows of a batch are padded to the longest, and every row needs keys and values for its prompt and its answer. Prompts
+are sorted, longest first (so that running out of memory shows immediately), and a batch is closed before rows times
+length exceeds a budget of positions.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 MAX_ROWS = 512
-"""Rows of a batch, however short: more gain nothing on the machines that were measured."""
+"""Maximum rows of a batch: more were not faster on the machines that we measured."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are drawn.
+    """Sampling settings.
 
     Args:
-        max_tokens: the longest answer, in tokens.
-        temperature: 0 takes the likeliest token each time (greedy).
-        top_p: share of probability that is drawn from.
-        seed: of the draws; an answer depends on it and on its prompt, not on its batch.
-        stop: texts that end an answer, and are not part of it.
+        max_tokens: maximum length of an answer.
+        temperature: 0 is greedy decoding.
+        top_p: cumulative probability of the tokens that are sampled from.
+        seed: of sampling; an answer depends on it and its prompt, not on its batch.
+        stop: strings that end an answer; they are removed from it.
     """
 
     max_tokens: int
@@ -34,13 +34,13 @@ class Sampling:
 
 
 def batches(lengths: Sequence[int], new: int, positions: int, max_rows: int | None = None) -> Iterator[list[int]]:
-    """Places of prompts, batch by batch.
+    """Indices of prompts, batch by batch.
 
     Args:
         lengths: tokens of each prompt.
-        new: tokens of the longest answer.
-        positions: keys and values that a batch may hold in all; a batch has one row at least.
-        max_rows: rows of a batch; None: `MAX_ROWS`.
+        new: maximum tokens of an answer.
+        positions: budget of key and value positions per batch; a batch has at least one row.
+        max_rows: maximum rows of a batch; None: `MAX_ROWS`.
     """
     order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
     start, limit = 0, max_rows or MAX_ROWS

@@ -1,9 +1,9 @@
-"""Decoding a batch in which no finished row is computed any further.
+"""Batched decoding in which finished rows leave the batch.
 
-`generate` of transformers runs a batch until its last row has ended, and looks for stop words in every row after every
-token. Here rows that have ended leave the batch (their keys and values too), stop words are looked for every few tokens
-and the text is cut at them afterwards, and rows are many: on small models a step costs nearly the same for ten rows as
-for a hundred. Greedy answers are those of `generate`, token for token (a test compares them).
+`generate` of transformers runs a batch until its last row has ended, and searches every row for stop words after every
+token. Here finished rows leave the batch together with their keys and values, stop words are searched for every few
+tokens and the text is truncated afterwards, and batches are large: on small models a step costs nearly the same for ten
+rows as for a hundred. Greedy answers equal those of `generate`, token for token (a test compares them).
 
 Imported when a model is loaded; it imports torch.
 """
@@ -22,29 +22,29 @@ from kormo_plugins.evaluation.generation.keys import grouped_queries, read
 from kormo_plugins.store.keyed_random import key
 
 LOOK = 4
-"""Tokens between two looks for stop words; the first tokens are looked at one by one, since short answers end there."""
+"""Tokens between two searches for stop words; the first tokens are each checked, since short answers end there."""
 SHRINK = 0.8
-"""Finished rows leave when no more than this share is left: leaving copies the keys and values of the others."""
+"""Finished rows are removed once at most this share is unfinished: removal copies the keys and values of the rest."""
 FALLBACK_POSITIONS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Written:
-    """Ids of an answer, with its end token if it has one, and whether it ended by itself."""
+    """Ids of an answer, including the end token if there is one, and whether it ended before the maximum length."""
 
     ids: list[int]
     ended: bool
 
 
 class Decoder:
-    """A loaded model that writes.
+    """Generates answers with a loaded model.
 
     Args:
         model: a causal language model of transformers, in evaluation mode.
         decode: ids to text, for stop words.
-        ends: ids that end an answer.
-        pad: an id for padding.
-        positions: keys and values that a batch may hold; None: what half of the free memory has room for.
+        ends: end token ids.
+        pad: padding id.
+        positions: budget of key and value positions per batch; None: as many as fit in a quarter of the free memory.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Decoder:
     def write(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, max_rows: int | None = None
     ) -> Iterator[tuple[int, Written]]:
-        """Answers with the places of their prompts, in the order in which batches are finished.
+        """Yields answers with the indices of their prompts, in the order in which batches finish.
 
         Args:
-            prompts: ids, each of one at least; the same prompt several times gets several draws.
+            prompts: ids, at least one per prompt; a repeated prompt gets independent samples.
             max_rows: rows of a batch.
         """
         draws: dict[tuple[int, ...], int] = {}
@@ -79,7 +79,7 @@ class Decoder:
     def _write_some(
         self, rows: list[int], prompts: Sequence[Sequence[int]], seeds: list[int], sampling: Sampling
     ) -> Iterator[tuple[int, Written]]:
-        """A batch; in two halves where the memory is too small for it."""
+        """One batch, split in half when it runs out of memory."""
         try:
             written = self._batch([prompts[row] for row in rows], [seeds[row] for row in rows], sampling)
         except torch.OutOfMemoryError:
@@ -99,7 +99,7 @@ class Decoder:
             draw = _Draw(seeds, sampling, self.model.device)
             answers: list[list[int]] = [[] for _ in prompts]
             ended = [False] * len(prompts)
-            alive = list(range(len(prompts)))  # row of the batch -> place in `prompts`
+            alive = list(range(len(prompts)))  # row of the batch -> index in `prompts`
             done = torch.zeros(len(prompts), dtype=torch.bool, device=self.model.device)
             logits, steps = state.logits, 0
             while True:
@@ -129,14 +129,14 @@ class Decoder:
                 logits = state.step(self.model, token)
 
     def _stopped(self, answer: list[int], stop: tuple[str, ...]) -> bool:
-        """Whether the end of an answer holds a stop word; a token is a byte at least, and a few may be pending."""
+        """Whether the end of an answer contains a stop word; a token is at least one byte, and a few may be pending."""
         tail = max(len(one.encode()) for one in stop) + 2 * LOOK
         text = self.decode(answer[-tail:])
         return any(one in text for one in stop)
 
 
 class _Draw:
-    """Next tokens of a batch [rows]: the likeliest, or drawn by a stream of each row's own."""
+    """Next tokens of a batch [rows]: argmax, or sampled with a generator per row."""
 
     def __init__(self, seeds: list[int], sampling: Sampling, device: torch.device) -> None:
         self.sampling, self.device = sampling, device
@@ -148,19 +148,19 @@ class _Draw:
         shares = torch.softmax(logits.float() / self.sampling.temperature, dim=-1)
         if self.sampling.top_p < 1:
             ordered, places = shares.sort(dim=-1, descending=True)
-            ordered[ordered.cumsum(dim=-1) - ordered >= self.sampling.top_p] = 0  # the likeliest always stays
+            ordered[ordered.cumsum(dim=-1) - ordered >= self.sampling.top_p] = 0  # the most likely token always remains
             shares = torch.zeros_like(shares).scatter(-1, places, ordered)
         points = torch.stack([torch.rand(1, generator=stream) for stream in self.streams]).to(self.device)
         sums = shares.cumsum(dim=-1)
         return torch.searchsorted(sums, points * sums[:, -1:], right=True)[:, 0].clamp(max=shares.shape[-1] - 1)
 
     def keep(self, rows: list[int]) -> None:
-        """Only these rows go on."""
+        """Keeps only these rows."""
         self.streams = [self.streams[row] for row in rows] if self.streams else []
 
 
 def _room(model: PreTrainedModel) -> int:
-    """Positions whose keys and values half of the free memory holds (beside the weights, and copies on leaving)."""
+    """Positions whose keys and values fit in a quarter of the free memory (removing rows makes copies)."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -1,8 +1,8 @@
-"""The final answer in what a model wrote: an option, a number, or a few words; and pass@k over several tries.
+"""Extracts the final answer from generated text (an option, a number, or a few words), and estimates pass@k.
 
-Looked for in this order, the last of each kind counting, since a model may consider several: `\\boxed{…}`; behind
+Searched in this order, the last match of each kind counts, since a model may consider several: `\\boxed{…}`; after
 "정답은", "정답:", "답:", "answer is", "answer:"; and, for options, a bracketed or circled one, or one alone on the last
-line. What holds none has no answer: it is wrong, and counted as such (`extracted`).
+line. A text without any of these has no answer: it is scored as wrong and lowers `extracted`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _ENDINGS = re.compile(r"(?:입니다|이에요|예요|이다|이며|라고 합�
 
 
 def boxed(text: str) -> str | None:
-    """What stands in the last `\\boxed{…}`."""
+    """Content of the last `\\boxed{…}`."""
     found = _BOXED.findall(text)
     return str(found[-1]).strip() if found else None
 
 
 def said(text: str) -> str | None:
-    """What stands behind the last "정답은", "답:" or "answer is", to the end of its line."""
+    """Text after the last "정답은", "답:" or "answer is", up to the end of the line."""
     marks = list(_MARK.finditer(text))
     rest = text[marks[-1].end() :].strip() if marks else ""
     return rest.splitlines()[0].strip() if rest else None
 
 
 def option(text: str, options: Sequence[str]) -> int | None:
-    """The place of the option that a text chooses, from 0; None: it chooses none of them.
+    """Index of the option that a text chooses, from 0; None: none of them.
 
     Args:
-        options: the texts of the options; they are numbered from 1, or lettered from A.
+        options: texts of the options, numbered from 1 or lettered from A.
     """
     plain = "".join(_CIRCLED.get(character, character) for character in unicodedata.normalize("NFC", text))
     last = plain.strip().splitlines()[-1] if plain.strip() else ""
@@ -55,13 +55,13 @@ def option(text: str, options: Sequence[str]) -> int | None:
 
 
 def short_answer(text: str) -> str | None:
-    """A short answer: boxed, behind its mark, or the first line; None for a text without a letter or digit."""
+    """A short answer: boxed, after a marker, or the first line; None for a text without a letter or digit."""
     found = boxed(text) or said(text) or next((line for line in text.splitlines() if line.strip()), "")
     return found.strip() if any(character.isalnum() for character in found) else None
 
 
 def normal(text: str) -> str:
-    """A text for comparison: composed, without case, spaces, punctuation and a copula or particle at its end."""
+    """Normalizes a text for comparison: NFC, without case, spaces, punctuation, and a final copula or particle."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = re.sub(r"\([^()]*\)", "", plain)
     bare = "".join(character for character in plain if character.isalnum() or character.isspace()).strip()
@@ -79,7 +79,7 @@ def number(text: str) -> float | None:
 
 
 def same_number(text: str, right: str) -> bool:
-    """Whether the final answer of a text is the right one: as numbers where both are, else as written."""
+    """Whether the final answer of a text is correct: compared as numbers if both are, else as strings."""
     final = boxed(text) or said(text) or (re.findall(r"[-+]?\d[\d,]*\.?\d*(?:/\d+)?", text) or [""])[-1]
     one, other = number(final), number(right)
     if one is not None and other is not None:
@@ -90,11 +90,11 @@ def same_number(text: str, right: str) -> bool:
 
 
 def pass_at(k: int, tries: int, right: int) -> float:
-    """Chance that one of `k` tries, drawn of those that were made, is right: 1 - C(n - c, k) / C(n, k), unbiased
+    """Unbiased estimate that at least one of `k` samples is correct: 1 - C(n - c, k) / C(n, k)
     (Chen et al., arXiv 2107.03374).
 
     Raises:
-        ValueError: fewer tries were made than `k`, or more are right than were made.
+        ValueError: fewer than `k` tries, or more correct ones than tries.
     """
     if not 1 <= k <= tries or not 0 <= right <= tries:
         raise ValueError(f"pass@{k} of {tries} tries, {right} of them right")

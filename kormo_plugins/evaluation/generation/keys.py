@@ -1,12 +1,12 @@
-"""Prompts read into keys and values, without computing what is the same or what is padding.
+"""Prefill without repeated computation of shared prefixes and padding.
 
-What all prompts of a batch begin with (a system prompt, worked examples) is read once, for one row. The rest is read in
-parts of like length. Keys and values lie in
+The prefix that all prompts of a batch share (a system prompt, few-shot examples) is computed once, for one row. The
+rest is computed in parts of similar length. Keys and values are laid out as
 
     [shared beginning | padding | rest of the prompt | answer]
 
-with room for the whole answer, so that a new token is written in place and nothing is copied. Attention goes by the
-mask and by the positions that the keys were rotated to, not by the place of a column.
+with room for the whole answer, so that a new token is written in place without a copy. Attention depends on the mask
+and on the positions that the keys were rotated to, not on the index of a column.
 
 Imported when a model is loaded; it imports torch.
 """
@@ -26,13 +26,13 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 MIN_SHARED = 16
-"""Tokens from which on a shared beginning is read apart: a forward pass of its own costs about as much."""
+"""Minimum length of a shared prefix: an extra forward pass costs about as much as this many tokens."""
 ROWS_OF_A_PART, FULL = 8, 0.9
-"""A part is closed when it has so many rows and the next prompt is shorter than this share of its longest one."""
+"""A part is closed when it has this many rows and the next prompt is shorter than this share of its longest one."""
 
 
 class RoomyLayer(DynamicLayer):
-    """One layer's keys and values [rows, heads, columns, head size], with room for columns to come."""
+    """Keys and values of one layer [rows, heads, columns, head size], preallocated for the answer."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class RoomyLayer(DynamicLayer):
         self.stores: list[torch.Tensor] = []
 
     def place(self, row: int, keys: torch.Tensor, values: torch.Tensor, shared: int, width: int, rows: int) -> None:
-        """Takes over what was read of some prompts: columns of `shared` beginnings, then right-aligned to `width`.
+        """Copies the keys and values of some prompts: the `shared` prefix, then the rest right-aligned to `width`.
 
         Args:
             row: the first of these prompts.
@@ -52,14 +52,14 @@ class RoomyLayer(DynamicLayer):
         own, last = keys.shape[2] - shared, row + len(keys)
         for store, read in zip(self.stores, (keys, values), strict=True):
             store[row:last, :, :shared] = read[:, :, :shared]
-            store[row:last, :, shared : width - own] = 0  # a weight of 0 times what lay in memory may be NaN
+            store[row:last, :, shared : width - own] = 0  # 0 times uninitialized memory may be NaN
             store[row:last, :, width - own : width] = read[:, :, shared:]
         self._show(width)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Adds columns; returns all keys and all values."""
+        """Appends columns; returns all keys and all values."""
         end = self.used + key_states.shape[2]
         for store, new in zip(self.stores, (key_states, value_states), strict=True):
             store[:, :, self.used : end] = new
@@ -82,14 +82,14 @@ class RoomyLayer(DynamicLayer):
 
 @dataclass
 class Read:
-    """A batch of prompts that were read.
+    """A prefilled batch of prompts.
 
     Args:
         logits: of the token after each prompt: [rows, vocabulary].
         cache: keys and values.
-        mask: bool [rows, columns], of all columns that there will be: whether a column counts.
+        mask: bool [rows, columns], for all preallocated columns: whether a column is attended to.
         positions: of the next token: [rows, 1].
-        used: columns that are filled.
+        used: number of filled columns.
     """
 
     logits: torch.Tensor
@@ -99,7 +99,7 @@ class Read:
     used: int
 
     def step(self, model: PreTrainedModel, token: torch.Tensor) -> torch.Tensor:
-        """Reads one more token of each row, [rows]; returns the logits after it."""
+        """Runs the model on one more token of each row, [rows]; returns the next logits."""
         self.used += 1
         mask = self.mask[:, : self.used]
         logits: torch.Tensor = model(
@@ -114,20 +114,20 @@ class Read:
         return logits
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Only these rows go on."""
+        """Keeps only these rows."""
         self.cache.batch_select_indices(rows)
         self.mask, self.positions = self.mask[rows], self.positions[rows]
 
 
 def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]], new: int, pad: int) -> Read:
-    """Reads prompts, longest first, and leaves room for answers.
+    """Prefills prompts, sorted longest first, and preallocates columns for the answers.
 
     Args:
-        new: tokens of the longest answer.
-        pad: an id for padding.
+        new: maximum tokens of an answer.
+        pad: padding id.
     """
     width, cache = max(map(len, prompts)), DynamicCache(config=model.config)
-    plain = all(type(layer) is DynamicLayer for layer in cache.layers)  # else windows, or states that are no columns
+    plain = all(type(layer) is DynamicLayer for layer in cache.layers)  # else sliding windows or recurrent states
     mask = torch.zeros((len(prompts), width + new), dtype=torch.bool)
     shared = _shared(prompts) if plain else 0
     for row, prompt in enumerate(prompts):
@@ -158,7 +158,7 @@ def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]], new: int, pad
 
 
 def _kept(layer: object) -> tuple[torch.Tensor, torch.Tensor]:
-    """Keys and values of a layer that has read something."""
+    """Keys and values of an initialized layer."""
     assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
     return layer.keys, layer.values
 
@@ -171,7 +171,7 @@ def _read_part(
     shared: int,
     pad: int,
 ) -> torch.Tensor:
-    """Logits after the prompts, whose first `shared` tokens the cache has already."""
+    """Logits after the prompts, whose first `shared` tokens are already in the cache."""
     own = mask.shape[1] - shared
     ids = torch.full((len(prompts), own), pad)
     for row, prompt in enumerate(prompts):
@@ -189,17 +189,17 @@ def _read_part(
 
 
 def _shared(prompts: Sequence[Sequence[int]]) -> int:
-    """Tokens that all prompts begin with, if it is worth it; each keeps a token of its own."""
+    """Length of the common prefix, 0 if too short to pay off; at least one token of each prompt is left out of it."""
     if len(prompts) < 2:
         return 0
-    first, last = min(map(list, prompts)), max(map(list, prompts))  # in dictionary order: they differ first
+    first, last = min(map(list, prompts)), max(map(list, prompts))  # extremes have the shortest prefix
     most = min(map(len, prompts)) - 1
     same = next((place for place in range(most) if first[place] != last[place]), most)
     return same if same >= MIN_SHARED else 0
 
 
 def _parts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last row of parts of like length; lengths fall."""
+    """First and last row of parts of similar length; `lengths` is sorted in descending order."""
     start = 0
     for row in range(1, len(lengths) + 1):
         if row == len(lengths) or (row - start >= ROWS_OF_A_PART and lengths[row] < FULL * lengths[start]):
@@ -208,13 +208,13 @@ def _parts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _takes_masks(model: PreTrainedModel, cache: DynamicCache) -> bool:
-    """Whether the model takes a mask of [rows, 1, 1, columns] as it is, instead of making one of its own."""
+    """Whether the model accepts a mask [rows, 1, 1, columns] unchanged."""
     return bool(model.config._attn_implementation == "sdpa") and isinstance(cache.layers[0], RoomyLayer)
 
 
 @contextlib.contextmanager
 def grouped_queries() -> Iterator[None]:
-    """While it is open, `sdpa` attends without repeating keys and values for each query head (see `_attend`)."""
+    """Context in which `sdpa` does not repeat keys and values for each query head (see `_attend`)."""
     ALL_ATTENTION_FUNCTIONS["sdpa"] = _attend
     try:
         yield
@@ -232,10 +232,10 @@ def _attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, object]:
-    """transformers' `sdpa`; but the query heads that share a key head stand as its queries where each has one token.
+    """transformers' `sdpa`, but for one token per row, query heads that share a key head become queries of that head.
 
-    Every token of a prompt sees other columns, but all heads of one token see the same. So a step of decoding needs no
-    copy of the keys for each head: with four query heads to one key head, that copy is most of the work of a step.
+    All heads of one token attend to the same columns, so a decoding step does not need keys repeated per head. With
+    four query heads per key head, that copy is most of the work of a step.
     """
     rows, heads, tokens, size = query.shape
     mask_of_all = attention_mask is not None and attention_mask.ndim == 4 and attention_mask.shape[1] == 1

@@ -1,7 +1,7 @@
-"""How the harness's tasks of generated answers are scored: functions that the task files name.
+"""Scoring functions of the tasks with generated answers; the task files refer to them.
 
-Each takes a row of the data and what the model wrote (one text, or several tries) and gives metric -> value. With
-several tries, `pass@k` is given for every power of two up to their number.
+Each takes a row of the dataset and the generated texts (one, or several tries) and returns metric -> value. With
+several tries, `pass@k` is returned for every power of two up to their number.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from kormo_plugins.evaluation.instructions.follow import follow
 
 
 class Row(TypedDict, total=False):
-    """A row of the data: a question with its `options` and the right one (`solution` or `answer`), or instructions
-    with the arguments of each."""
+    """A row of the dataset: a question with `options` and the correct one (`solution` or `answer`), or instructions
+    and the arguments of each."""
 
     question: str
     options: Sequence[object]
@@ -26,7 +26,7 @@ class Row(TypedDict, total=False):
 
 
 def tries_of(results: Sequence[object]) -> list[str]:
-    """The texts of one row, whether the harness's filter kept one or several."""
+    """The generated texts of one row, whether the harness's filter kept one or several."""
     first = results[0]
     return [str(one) for one in first] if isinstance(first, (list, tuple)) else [str(first)]
 
@@ -42,10 +42,10 @@ def _scores(texts: Sequence[str], right: Callable[[str], bool], extracted: Calla
 
 
 def right_option(row: Row) -> int:
-    """Place of the right option, from 0: of `solution` or `answer`, a number from 1, a letter, or the text.
+    """Index of the correct option, from 0; `solution` or `answer` is a number from 1, a letter, or the text.
 
     Raises:
-        KeyError: neither column is there, or its value names no option.
+        KeyError: neither column exists, or its value matches no option.
     """
     value = str(row["solution"] if "solution" in row else row["answer"]).strip()
     options = [str(one) for one in row["options"]]
@@ -59,7 +59,7 @@ def right_option(row: Row) -> int:
 
 
 def choice_prompt(row: Row) -> str:
-    """A question with numbered options; the answer is asked for in a box."""
+    """Prompt of a question with numbered options, to be answered in `\\boxed{}`."""
     listed = "\n".join(f"{number}. {text}" for number, text in enumerate(row["options"], 1))
     return (
         f"다음 문제를 풀고, 마지막 줄에 정답의 번호를 \\boxed{{번호}} 꼴로 쓰십시오.\n\n"
@@ -68,7 +68,7 @@ def choice_prompt(row: Row) -> str:
 
 
 def choice_target(row: Row) -> str:
-    """The number of the right option."""
+    """The number of the correct option."""
     return str(right_option(row) + 1)
 
 

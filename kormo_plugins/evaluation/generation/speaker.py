@@ -1,7 +1,7 @@
-"""Who answers conversations: a checkpoint on this machine, or a model behind an OpenAI-compatible endpoint.
+"""Models that answer conversations: a local checkpoint, or a model behind an OpenAI-compatible endpoint.
 
-Either keeps every answer in a file named by the hash of the model, the conversation and the settings, so that work
-which was killed asks again only for what it never got. A base model is asked in the form of question and answer.
+Both cache every answer in a file named by the hash of model, conversation and settings, so that an interrupted run only
+repeats missing requests. A base model is prompted in the form of question and answer.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 Turn = dict[str, str]
 """`{role, content}`."""
 LEAST_ROOM = 8
-"""Tokens that must be left for an answer; with fewer, a conversation is too long."""
+"""Minimum tokens left for an answer; with fewer, the conversation is rejected as too long."""
 PLAIN = {"ko": ("질문: ", "답:"), "en": ("Q: ", "A:")}
-"""Marks of question and answer for a model without a chat template."""
+"""Prefixes of question and answer for a model without a chat template."""
 
 
 class Speaker(Protocol):
@@ -48,13 +48,13 @@ class Speaker(Protocol):
 
 @dataclass
 class LocalSpeaker:
-    """A checkpoint that answers on this machine.
+    """Answers with a local checkpoint.
 
     Args:
         model: the checkpoint.
         cache: folder of the answers.
-        load: gives the harness's model; called when the first answer is not in the cache.
-        language: of the marks by which a base model is asked.
+        load: returns the harness's model; called when the first answer is not in the cache.
+        language: of the question and answer prefixes for a base model.
     """
 
     model: Checkpoint
@@ -70,7 +70,7 @@ class LocalSpeaker:
         return f"{self.model.path.name} ({self.model.hash})"
 
     def place(self, conversation: Sequence[Turn], sampling: Sampling) -> Path:
-        """The file of an answer."""
+        """The cache file of an answer."""
         asked = [self.model.hash, self.model.chat, [list(turn.items()) for turn in conversation], vars(sampling)]
         key = identity(asked)
         return self.cache / key[:2] / f"{key}.json"
@@ -80,10 +80,10 @@ class LocalSpeaker:
         return _read(self.place(conversation, sampling)) is not None
 
     def reply(self, conversations: Sequence[Sequence[Turn]], sampling: Sampling) -> list[Answer | Reject]:
-        """See `Speaker`; a conversation longer than the model's context is a reject."""
+        """See `Speaker`; a conversation longer than the model's context is rejected."""
         places = [self.place(one, sampling) for one in conversations]
         found: list[Answer | Reject | None] = [_read(path) for path in places]
-        first = {place: row for row, place in reversed(list(enumerate(places)))}  # what is asked twice is answered once
+        first = {place: row for row, place in reversed(list(enumerate(places)))}  # duplicates are answered once
         open_rows = [row for place, row in first.items() if found[row] is None]
         if open_rows:
             for row, answer in self._ask({row: conversations[row] for row in sorted(open_rows)}, sampling):
@@ -140,9 +140,9 @@ class ServedSpeaker:
     """A model behind an endpoint.
 
     Args:
-        model: its name there.
-        concurrency: requests at the same time.
-        hash: of the weights that are served, where they are known: a part of the cache's key.
+        model: its name at the endpoint.
+        concurrency: concurrent requests.
+        hash: of the served weights, if known; part of the cache key.
     """
 
     client: Client
@@ -156,7 +156,7 @@ class ServedSpeaker:
         return self.model
 
     def request(self, conversation: Sequence[Turn], sampling: Sampling) -> dict[str, object]:
-        """What is sent."""
+        """The body of the request."""
         stop = {"stop": list(sampling.stop)} if sampling.stop else {}
         user = {"user": self.hash} if self.hash else {}
         return {
@@ -178,7 +178,7 @@ class ServedSpeaker:
         """See `Speaker`.
 
         Raises:
-            Unreachable: nobody listens there, or the key is refused.
+            Unreachable: the endpoint refuses the connection or the key.
         """
         requests = [self.request(one, sampling) for one in conversations]
         return list(in_order(self.client.complete, requests, self.concurrency))
@@ -196,10 +196,10 @@ def _read(path: Path) -> Answer | None:
 
 
 def unreachable(where: str, error: Exception) -> KormoError:
-    """One message about an endpoint from which nothing can be had."""
+    """The error of an unreachable endpoint."""
     return KormoError(
         where=where,
         found=in_words(error),
-        why="no answer can be had from there",
+        why="the endpoint does not answer",
         do="start the server (vLLM, `transformers serve`, …), or correct address and key; answers so far are kept",
     )

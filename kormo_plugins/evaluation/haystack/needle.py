@@ -1,10 +1,11 @@
-"""A needle in a haystack: one sentence, hidden in a long text at some depth, and a question that only it answers.
+"""A needle in a haystack: one sentence hidden in a long text at a given depth, and a question that only it answers.
 
     haystack … [needle at depth d] … haystack, then the question's beginning      of exactly L tokens
 
-The needle says a secret number of a town. Each cell (language, length, depth) is asked several times with other towns,
-numbers and stretches of the haystack, and scored in two ways: by choice, whether the right number is the likeliest of
-ten (chance: 10%), and by generation, whether the model writes it. Lengths are in tokens of the model's own tokenizer.
+The needle states a secret number of a town. Each cell (language, length, depth) is tried several times with different
+towns, numbers and excerpts of the haystack, and scored in two ways: by choice, whether the correct number is the most
+likely of ten (chance: 10%), and by generation, whether the model writes it. Lengths are in tokens of the model's
+tokenizer.
 
 The haystack is the embedded generator's (through the registry, with a seed held out from training) or the user's text.
 (The test is Kamradt's, https://github.com/gkamradt/LLMTest_NeedleInAHaystack; scoring by choice is ours, so that small
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DEPTHS = (0, 25, 50, 75, 100)
-"""Percent of the haystack that comes before the needle."""
+"""Default depths: percent of the haystack before the needle."""
 TRIES = 4
-"""Questions of a cell."""
+"""Questions per cell."""
 CHOICES = 10
 CHANCE = 1 / CHOICES
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
-"""Tokens of the haystacks, as far as the model's context goes."""
+"""Default lengths in tokens, up to the model's context length."""
 
 _TOWNS = {
     "ko": words("가람골 너른벌 달머리 모래내 버드나루 솔재 안골 큰여울"),
@@ -48,14 +49,14 @@ _QUESTION = {"ko": "\n\n다시 말해, {town}의 비밀 숫자는", "en": "\n\nT
 
 
 class Reader(Protocol):
-    """A model as the search needs it."""
+    """What the search needs of a model."""
 
     def likelihoods(self, context: list[int], continuations: list[list[int]]) -> list[float]:
         """Log-likelihood of each continuation of the context, in nats."""
         ...
 
     def write(self, context: list[int], tokens: int) -> list[int]:
-        """The greedy continuation, of so many tokens."""
+        """The greedy continuation of this many tokens."""
         ...
 
 
@@ -70,14 +71,14 @@ def search(
     say: Callable[[str], None],
     reader: Reader | None = None,
 ) -> NeedleRecord:
-    """Scores of every cell: `cells` with language, length, depth, `choice` and `generated` (shares), the settings, and
-    the scores `published` for KORMo-10B (percent).
+    """Scores every cell. Returns `cells` with language, length, depth, `choice` and `generated` (shares), the settings,
+    and the scores `published` for KORMo-10B (percent).
 
     Args:
         lengths: tokens of the whole prompt; None: powers of two up to the model's positions.
         depths: percent of the haystack before the needle.
-        haystack: a text or JSONL file, or a folder of such, read for both languages; None: the embedded generator.
-        reader: the model; None: the checkpoint is loaded.
+        haystack: a text or JSONL file, or a folder of these, used for both languages; None: the embedded generator.
+        reader: the model; None: loads the checkpoint.
     Raises:
         KormoError: a length beyond the model's positions, or too short for needle and question; a depth that is no
             percentage; a haystack with too little text.
@@ -116,14 +117,15 @@ def make_ready(
     depths: Sequence[int] | None,
     haystack: Path | None,
 ) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, list[int]]]:
-    """Lengths, depths, and the haystack of each language as ids; all that can be wrong with them is found here, without
-    the model. Arguments and errors are those of `search`."""
+    """Lengths, depths, and the haystack of each language as ids; validates all inputs without loading the model.
+
+    Arguments and errors are those of `search`."""
     lengths = tuple(lengths or [one for one in LENGTHS if one <= (model.positions or LENGTHS[4])])
     depths = tuple(depths if depths is not None else DEPTHS)
     _check(model, lengths, depths)
     tokenizer = tokenizer_of(model.path)
     hay = {language: _hay(language, max(lengths), tokenizer, registry, haystack) for language in _NEEDLE}
-    for language in _NEEDLE:  # the shortest have room
+    for language in _NEEDLE:  # raises if even the shortest length has no room
         for depth in depths:
             for number in range(TRIES):
                 prompt(tokenizer, hay[language], language, min(lengths), depth, number)
@@ -149,7 +151,7 @@ def _check(model: Checkpoint, lengths: Sequence[int], depths: Sequence[int]) -> 
 def _hay(
     language: str, tokens: int, tokenizer: PreTrainedTokenizerBase, registry: Registry, haystack: Path | None
 ) -> list[int]:
-    """Ids of at least twice so many tokens of text: tries begin at different places."""
+    """Ids of at least twice as many tokens of text, so that tries can start at different offsets."""
     wanted = 2 * tokens
     if haystack is not None:
         ids = _encode(tokenizer, "\n\n".join(_texts(haystack)))
@@ -161,7 +163,7 @@ def _hay(
                 do="name a longer text, or shorter --lengths",
             )
         return ids
-    # Four bytes are more than a token of ours holds on average; a coarser tokenizer gets more text below.
+    # Our tokenizers average less than four bytes per token; a coarser tokenizer gets more text below.
     megabytes, ids = wanted * 4 / 1e6, []
     while len(ids) < wanted:
         values = {"language": language, "megabytes": max(megabytes, 0.05), "seed": HELD_OUT}
@@ -205,10 +207,10 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def prompt(
     tokenizer: PreTrainedTokenizerBase, hay: Sequence[int], language: str, length: int, depth: int, number: int
 ) -> tuple[list[int], list[list[int]], int]:
-    """One question: its context of exactly `length` tokens, ten continuations, and which of them is right.
+    """One question: its context of exactly `length` tokens, ten continuations, and the index of the correct one.
 
     Raises:
-        KormoError: the length has no room for needle and question.
+        KormoError: needle and question do not fit into `length`.
     """
     draw = KeyedRandom(HELD_OUT, "needle", language, length, depth, number)
     town = draw.pick(_TOWNS[language])
@@ -222,7 +224,7 @@ def prompt(
         raise KormoError(
             where="kormo eval: --lengths",
             found=f"{length:,} tokens",
-            why="needle and question leave no room for hay",
+            why="needle and question alone fill this length",
             do=f"name lengths from {length - room + 8:,} on",
         )
     offset = draw.below(max(1, len(hay) - room))
@@ -241,7 +243,7 @@ def _ask(
     depth: int,
     number: int,
 ) -> tuple[bool, bool]:
-    """Whether one needle is found by choice, and by generation."""
+    """Whether the model finds one needle by choice, and by generation."""
     context, continuations, right = prompt(tokenizer, hay, language, length, depth, number)
     likelihoods = reader.likelihoods(context, continuations)
     best = max(range(CHOICES), key=likelihoods.__getitem__)

@@ -1,4 +1,4 @@
-"""The heat map of needles found: one HTML file with everything in it, over lengths and depths."""
+"""Heat map of the needle scores over lengths and depths, as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCORES: dict[Literal["choice", "generated"], str] = {
 
 
 def figure(found: NeedleRecord) -> Figure:
-    """A plotly figure: a row of maps for each way of scoring, a column for each language."""
+    """A plotly figure: a row of heat maps per scoring method, a column per language."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
@@ -64,7 +64,7 @@ def figure(found: NeedleRecord) -> Figure:
 
 
 def write(found: NeedleRecord, path: Path) -> None:
-    """Writes the page, whole or not at all; nothing of it comes from a network."""
+    """Writes the page atomically; it loads nothing from the network."""
     plots = drawn("needles", "Needles found", "in percent", json.loads(figure(found).to_json()))
     told = (
         f"Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
@@ -74,6 +74,6 @@ def write(found: NeedleRecord, path: Path) -> None:
 
 
 def _published(found: NeedleRecord) -> str:
-    """KORMo-10B's own scores, where the search carries them."""
+    """Published scores of KORMo-10B, if the record has them."""
     scores = ", ".join(f"{NAMES[language]} {score}%" for language, score in found["published"].items())
     return f" Published for KORMo-10B: {scores}; Korean falls after about 13K tokens." if scores else ""

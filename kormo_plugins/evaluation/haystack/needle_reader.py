@@ -1,4 +1,4 @@
-"""A checkpoint as a reader of haystacks: the context is computed once, its cache serves all choices and the answer.
+"""A checkpoint as a `Reader`: the context is computed once, and its cache is reused for all choices and the answer.
 
 Imported when a model is loaded; it imports torch.
 """
@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from kormo_plugins.evaluation.models.model import default_device
 
 COPIED = 65_536
-"""Up to so many tokens of context, times continuations, the cache is copied for each."""
+"""Maximum context tokens times continuations for which the cache is copied per continuation."""
 
 
 class TransformersReader:
-    """A causal language model of transformers, which keeps the cache of its last context."""
+    """A causal language model of transformers; keeps the cache of the last context."""
 
     def __init__(self, path: Path, device: str | None = None) -> None:
         self.device = device or default_device()
@@ -29,7 +29,7 @@ class TransformersReader:
         self._next = torch.empty(0)
 
     def _read(self, context: list[int]) -> None:
-        """Makes the context's cache; only the last position's logits are made, whatever the length."""
+        """Computes the context's cache; logits are only computed for the last position."""
         if context == self._context:
             return
         with torch.no_grad():
@@ -40,8 +40,8 @@ class TransformersReader:
     def _go_on(self, tokens: list[list[int]]) -> torch.Tensor:
         """Logits [continuations, tokens, rows] after each of the tokens that follow the context.
 
-        All in one batch while ten copies of the cache are small, one after the other when the context is long; the
-        context's own cache is left as it was.
+        One batch while the copies of the cache are small, one continuation at a time when the context is long; the
+        context's cache is not modified.
         """
         if len(tokens) > 1 and len(tokens) * len(self._context) > COPIED:
             return torch.cat([self._go_on([one]) for one in tokens])

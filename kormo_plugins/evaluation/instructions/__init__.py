@@ -1,1 +1,1 @@
-"""Instruction following: constraints that a program can check, in English and in Korean."""
+"""Instruction following: verifiable constraints in English and Korean."""

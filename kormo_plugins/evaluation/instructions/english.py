@@ -1,9 +1,9 @@
-"""The 25 constraints of IFEval, each a predicate of an answer and its arguments.
+"""The 25 constraints of IFEval, each a predicate of an answer and the constraint's arguments.
 
-Names and arguments are those of the benchmark's data (`instruction_id_list`, `kwargs`), whose definitions are followed
-as its paper gives them: Zhou et al., "Instruction-Following Evaluation for Large Language Models", arXiv 2311.07911.
-The code is ours; it needs no download (the authors' splits sentences with a model of NLTK's, and recognizes languages
-with langdetect; here sentences are `korean/text.py`'s, and languages are told by script and frequent words).
+Names and arguments are those of the benchmark's data (`instruction_id_list`, `kwargs`); definitions follow Zhou et al.,
+"Instruction-Following Evaluation for Large Language Models", arXiv 2311.07911. The code is ours and needs no download:
+the authors split sentences with an NLTK model and detect languages with langdetect; we use `korean/text.py` for
+sentences, and script and frequent words for languages.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _words(text: str) -> list[str]:
 
 
 def _paragraphs(text: str, arguments: Arguments) -> bool:
-    """Parts between lines of `***`; an empty part counts only as the beginning or the end."""
+    """Number of parts between `***`; an empty part is only allowed, and not counted, at the beginning and the end."""
     parts = re.split(r"\s?\*\*\*\s?", text)
     inner = [part for place, part in enumerate(parts) if part.strip() or 0 < place < len(parts) - 1]
     return all(part.strip() for part in inner) and len(inner) == int(arguments["num_paragraphs"])
@@ -138,4 +138,4 @@ CHECKS: dict[str, Check] = {
     "change_case:english_lowercase": lambda text, _: text.islower() and is_language(text, "en"),
     "punctuation:no_comma": lambda text, _: "," not in text,
 }
-"""Constraint -> whether an answer keeps it."""
+"""Constraint -> whether an answer satisfies it."""

@@ -1,8 +1,8 @@
-"""Whether an answer follows its instructions: strictly, as it stands, and loosely, as a reader would let pass.
+"""Whether an answer follows its instructions: strict, as written, and loose, with tolerated variants.
 
-The loose reading tries the answer without its first line, without its last, without both, and each of these without
-asterisks: a greeting or emphasis is forgiven (Zhou et al., arXiv 2311.07911, section 2.2). An empty answer follows
-nothing.
+The loose check also tries the answer without its first line, without its last, without both, and each of these without
+asterisks, which tolerates a greeting or emphasis (Zhou et al., arXiv 2311.07911, section 2.2). An empty answer follows
+no instruction.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from kormo_plugins.evaluation.instructions import english, korean
 
 
 def keeps(name: str, answer: str, arguments: Mapping[str, object]) -> bool:
-    """Whether an answer keeps one constraint.
+    """Whether an answer satisfies one constraint.
 
     Args:
-        name: of IFEval, or of ours.
-        arguments: of the constraint; those that are None are as good as not there.
+        name: of a constraint of IFEval or of ours.
+        arguments: of the constraint; None values are ignored.
     Raises:
-        KormoError: no constraint of that name, or an argument of it is missing or of the wrong kind.
+        KormoError: unknown constraint, or an argument is missing or of the wrong type.
     """
     if not answer.strip():
         return False
@@ -46,7 +46,7 @@ def keeps(name: str, answer: str, arguments: Mapping[str, object]) -> bool:
 
 
 def readings(answer: str) -> list[str]:
-    """The answer, and what is left of it for a loose reader."""
+    """The answer and its variants for the loose check."""
     rows = answer.split("\n")
     parts = [answer, "\n".join(rows[1:]), "\n".join(rows[:-1]), "\n".join(rows[1:-1])]
     return [reading for part in (one.strip() for one in parts) for reading in (part, part.replace("*", ""))]
@@ -55,7 +55,7 @@ def readings(answer: str) -> list[str]:
 def follow(
     names: Sequence[str], arguments: Sequence[Mapping[str, object]], answer: str
 ) -> tuple[list[bool], list[bool]]:
-    """For each constraint, whether the answer keeps it strictly, and loosely."""
+    """For each constraint, whether the answer satisfies it strictly, and loosely."""
     strict = [keeps(name, answer, values) for name, values in zip(names, arguments, strict=True)]
     loose = [
         kept or any(keeps(name, reading, values) for reading in readings(answer))

@@ -1,8 +1,8 @@
-"""Twenty-five kinds of constraints for Korean answers, written here: the counterpart of IFEval's for a language whose
-lengths are syllables and eojeol, whose sentences end in a speech level, and whose play on letters is the acrostic.
+"""Our 25 kinds of constraints for Korean answers, the counterpart of IFEval's: lengths in syllables and eojeol, speech
+levels of sentence endings, acrostics.
 
-A kind has a check, the sentence that asks for it, and an example that keeps it; the examples are plain sentences in
-하십시오체 without commas, digits or Latin letters, so that they keep those constraints as well.
+A kind has a check, a sentence that requests it, and an example that satisfies it. The examples are sentences in
+하십시오체 without commas, digits or Latin letters, so that they satisfy those constraints as well.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ SENTENCES = (
     "달빛이 조용한 골목을 비춥니다.",
     "내일도 맑은 하늘을 기다립니다.",
 )
-"""What examples are made of."""
+"""Sentences of the examples."""
 
 
 def lines(count: int) -> str:
-    """So many sentences on one line."""
+    """`count` sentences on one line."""
     return " ".join(SENTENCES[n % len(SENTENCES)] for n in range(count))
 
 
@@ -44,9 +44,9 @@ class Kind:
     """One kind of constraint.
 
     Args:
-        check: whether an answer keeps it.
-        ask: the sentence that asks for it.
-        example: an answer that keeps it.
+        check: whether an answer satisfies it.
+        ask: the sentence that requests it.
+        example: an answer that satisfies it.
         variants: arguments that our prompts use.
     """
 
@@ -57,7 +57,7 @@ class Kind:
 
 
 def _levels(text: str, wanted: str) -> bool:
-    """Every sentence that has a speech level has this one, and one has."""
+    """All sentences with a speech level have this one, and at least one sentence has it."""
     found = [level for one in counts.sentences(counts.prose(text)) if (level := level_of(one)) is not None]
     return bool(found) and set(found) == {wanted}
 
@@ -80,7 +80,7 @@ def _numbered(text: str, count: int) -> bool:
 
 
 def _acrostic(text: str, word: str) -> bool:
-    """A line for each syllable, which it begins with (`무: 무지개가 …` is the form in which they are written)."""
+    """A line for each syllable, starting with it (also in the form `무: 무지개가 …`)."""
     found = [re.sub(r"^[\s\-*\"'“‘]+", "", line) for line in text.strip().splitlines() if line.strip()]
     return len(found) == len(word) and all(line.startswith(one) for line, one in zip(found, word, strict=True))
 
@@ -95,7 +95,7 @@ def _repeated(word: str, times: int) -> str:
 
 
 def particle_of(word: str) -> str:
-    """A word with the subject's particle, in the form that its sound asks for."""
+    """A word with its subject particle, 이 or 가."""
     return word + particle(word, "이")
 
 

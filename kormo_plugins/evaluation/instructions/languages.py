@@ -1,7 +1,7 @@
-"""Whether a text is of a language, for the languages that IFEval asks for.
+"""Language identification for the languages that IFEval requests.
 
-A language with a script of its own is told by it; those that share one are told by their most frequent words (the way
-of Ingle 1976). Both are coarse and sure for texts of a sentence or more; IFEval asks for nothing finer.
+A language with a unique script is identified by it; languages that share a script by their most frequent words (Ingle
+1976). This is coarse, but reliable for texts of one sentence or more, which is all that IFEval needs.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ HALF = 0.5
 
 
 def is_language(text: str, language: str) -> bool:
-    """Whether most of a text is of the language (ISO 639-1); any text is of one that is not known here.
+    """Whether most of a text is in the language (ISO 639-1); True for a language that is not supported here.
 
-    A text without letters is of none.
+    False for a text without letters.
     """
     code = language.split("-")[0].lower()
     letters = [character for character in text if unicodedata.category(character)[0] in "LM"]

@@ -1,7 +1,7 @@
-"""Prompts with Korean constraints: three of every kind, and forty with two kinds at once. All written here.
+"""Prompts with Korean constraints: three of every kind, and forty that combine two kinds.
 
-A prompt is a pure function of its number. The oracle's answer of each is known, so that the checks themselves can be
-tested: it keeps every constraint of its prompt.
+A prompt is a pure function of its number. Each has an oracle answer that satisfies every constraint of its prompt, so
+that the checks themselves can be tested.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ TOPICS = (
     "친구의 생일을 축하하는 말을 쓰십시오.",
 )
 KEEPING = ("level:hapsyo", "punctuation:no_comma", "script:no_latin", "script:no_digits", "words:forbidden")
-"""Kinds that every example but a few keeps: the second constraint of a pair."""
+"""Kinds that nearly every example satisfies: the second constraint of a pair."""
 SHAPES = (
     "length:syllables_at_most", "length:syllables_at_least", "length:eojeol_at_most", "length:eojeol_at_least",
     "length:sentences", "length:paragraphs", "words:frequency", "words:existence",
 )  # fmt: skip
-"""Kinds that say what an answer looks like: the first constraint of a pair."""
+"""Kinds that determine the form of an answer: the first constraint of a pair."""
 
 
 class Item(TypedDict):

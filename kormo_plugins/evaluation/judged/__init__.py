@@ -1,1 +1,1 @@
-"""Judged evaluation: answers of several turns, and the verdicts of a judge that is itself tested."""
+"""Judged evaluation: multi-turn answers and the verdicts of a judge, which is itself tested."""

@@ -1,4 +1,4 @@
-"""The answers that are judged: asked turn by turn, written to `answers.jsonl`, read again for a comparison."""
+"""Answers of the evaluated model: generated turn by turn, written to `answers.jsonl`, read again for comparisons."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Answered:
     """A conversation with its answers.
 
     Args:
-        answers: texts, one for each turn; empty where there is none.
-        notes: for each turn, `stop` or `length`, or why there is no answer.
+        answers: one text per turn; empty if missing.
+        notes: per turn, `stop` or `length`, or the reason why the answer is missing.
     """
 
     question: Question
@@ -34,12 +34,12 @@ class Answered:
 
     @property
     def cut(self) -> int:
-        """Answers that were cut at their longest."""
+        """Number of answers that were truncated at the maximum length."""
         return self.notes.count("length")
 
     @property
     def missing(self) -> int:
-        """Turns without an answer."""
+        """Number of turns without an answer."""
         return sum(not answer for answer in self.answers)
 
     def row(self, **more: object) -> dict[str, object]:
@@ -56,10 +56,10 @@ class Answered:
 
 
 def answer_all(speaker: Speaker, questions: Sequence[Question], sampling: Sampling) -> list[Answered]:
-    """Every turn of every question, the answers before it in its conversation.
+    """Answers every turn of every question, with the previous answers in the conversation.
 
     Raises:
-        Unreachable: the model's endpoint gives nothing.
+        Unreachable: the model's endpoint does not answer.
     """
     histories: list[list[Turn]] = [[] for _ in questions]
     answers: list[list[str]] = [[] for _ in questions]
@@ -90,18 +90,18 @@ def _settled(reply: Answer | Reject) -> tuple[str, str]:
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """JSON lines, whole or not at all."""
+    """Writes JSON lines atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, tuple[str, ...]]:
-    """Another model's answers to these questions, by question.
+    """Another model's answers to these questions, by question id.
 
     Args:
-        path: `answers.jsonl`, a folder with one, or FastChat's file of a model's answers.
+        path: `answers.jsonl`, a folder that contains one, or FastChat's answer file of a model.
     Raises:
-        KormoError: it cannot be read, or has no answer to some of the questions.
+        KormoError: the file cannot be read, or answers are missing.
     """
     file = path / FILE if path.is_dir() else path
     try:
@@ -134,7 +134,7 @@ class _Choice(TypedDict):
 
 
 class _Line(TypedDict, total=False):
-    """Of our file, or of FastChat's."""
+    """A line of our file or of FastChat's."""
 
     id: str
     question_id: str

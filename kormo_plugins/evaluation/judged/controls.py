@@ -1,10 +1,10 @@
-"""What an answer's language and length say without a judge: a fluent answer in the wrong language is a wrong answer.
+"""Checks of an answer's language and length without a judge: a fluent answer in the wrong language is wrong.
 
-share       Hangul among the letters of the prose (a Korean question should get a Korean answer)
-right       that share is at least a half for a Korean question, at most a tenth for an English one
-switches    words of another language per 100 eojeol of a Korean answer, apart from those of the question
-level kept  all sentences of a Korean conversation are polite, or none is
-cut         the answer ended at its longest
+share       share of Hangul among the letters of the prose (a Korean question should get a Korean answer)
+right       the share is at least 0.5 for a Korean question, at most 0.1 for an English one
+switches    foreign words per 100 eojeol of a Korean answer, except those of the question
+level kept  all sentences of a Korean conversation are polite, or none
+cut         the answer was truncated at the maximum length
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from kormo_plugins.korean import text as counts
 from kormo_plugins.korean.speech_level import speech_levels
 
 KOREAN_ANSWER, ENGLISH_ANSWER = 0.5, 0.1
-"""Shares of Hangul: at least, in an answer to a Korean question; at most, in one to an English question."""
+"""Minimum share of Hangul in an answer to a Korean question; maximum in an answer to an English one."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """What was counted in the answers of one conversation.
+    """Counts over the answers of one conversation.
 
     Args:
-        hangul: share of Hangul over all answers; None: they have no letter.
-        right_language: None where there is no letter.
+        hangul: share of Hangul over all answers; None: no letters.
+        right_language: None without letters.
         switches: per 100 eojeol; None for English.
-        switched: the words that were counted, up to ten.
-        level: the commonest speech level; None for English, or where no sentence has one.
-        level_kept: None where it cannot be asked.
+        switched: the counted words, up to ten.
+        level: the most frequent speech level; None for English, or if no sentence has one.
+        level_kept: None for English, or if no sentence has a level.
         characters: of all answers.
     """
 
@@ -44,12 +44,12 @@ class Control:
     characters: int
 
     def row(self) -> dict[str, object]:
-        """As JSON has it."""
+        """As JSON types."""
         return asdict(self)
 
 
 def control(question: Question, answers: Sequence[str]) -> Control:
-    """Counts in the answers of one conversation."""
+    """Computes the counts of one conversation."""
     whole = "\n\n".join(answers)
     share = counts.hangul_share(whole)
     korean = question.language == "ko"
@@ -65,7 +65,7 @@ def control(question: Question, answers: Sequence[str]) -> Control:
 
 
 def total(controls: Sequence[Control], questions: Sequence[Question]) -> dict[str, dict[str, float]]:
-    """Means of the controls, for each language."""
+    """Means of the counts per language."""
     found = {}
     for language in sorted({one.language for one in questions}):
         rows = [c for c, q in zip(controls, questions, strict=True) if q.language == language]

@@ -1,4 +1,4 @@
-"""Text that people wrote, to stand beside a model's answers: `.txt`, `.md`, or `.jsonl` with a field `text`."""
+"""Reads human-written text for comparison with a model's answers: `.txt`, `.md`, or `.jsonl` with a field `text`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from kormo_plugins.errors import KormoError, in_words
 
 ENDINGS = (".txt", ".md", ".jsonl")
 MOST = 2_000
-"""Texts that are read: the first ones; measures of more do not change."""
+"""Maximum number of texts: the first ones; the measures do not change with more."""
 
 
 def read_texts(path: Path) -> list[str]:
     """The texts of a file, or of all files of a folder.
 
     Raises:
-        KormoError: there is none, or a file cannot be read.
+        KormoError: no text file, or a file cannot be read.
     """
     files = sorted(one for one in path.rglob("*") if one.suffix in ENDINGS) if path.is_dir() else [path]
     texts: list[str] = []

@@ -1,4 +1,4 @@
-"""The judge of a suite, opened: what is wrong with it shows before the first answer is written."""
+"""Opens the judge of a suite, so that errors show before the first answer is generated."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from kormo_plugins.plugins.registry import Registry
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PATIENCE = 5.0
-"""Seconds that an address may take to accept a connection."""
+"""Seconds to wait for an address to accept a connection."""
 
 
 def open_judge(suite: JudgedSuite, registry: Registry, load: Callable[[Checkpoint], LocalModel]) -> Judge | None:
-    """The judge; None: the suite names none, and `--judge none` was said.
+    """The judge; None: the suite names none and `--judge none` was given.
 
     Args:
-        load: gives the harness's model of a checkpoint.
+        load: returns the harness's model of a checkpoint.
     Raises:
-        KormoError: no name for the endpoint's model, no key for an endpoint elsewhere, nobody at the address, or a
-            checkpoint that is no chat model.
+        KormoError: no model name for the endpoint, no key for a remote endpoint, connection refused, or a checkpoint
+            that is not a chat model.
     """
     settings = suite.judge
     if settings.url is not None:
@@ -50,20 +50,20 @@ def open_judge(suite: JudgedSuite, registry: Registry, load: Callable[[Checkpoin
         raise KormoError(
             where=f"kormo eval: --judge {settings.checkpoint}",
             found="a base model",
-            why="it has no chat template whose turns it ends, and a verdict is the answer to a conversation",
+            why="it has no chat template with an end token of its turns, and a verdict is the answer to a conversation",
             do="name a chat model",
         )
     return LocalSpeaker(model, suite.cache / "verdicts", lambda: load(model))
 
 
 def open_client(url: str, key_variable: str | None, cache: Path, settings: JudgeSettings, option: str) -> Client:
-    """A client of an endpoint that accepts connections.
+    """A client of an endpoint, after a test connection.
 
     Args:
-        key_variable: environment variable of the key; one that is not set is an error for other machines.
-        option: of the command line, for messages.
+        key_variable: environment variable of the key; must be set for an endpoint on another machine.
+        option: command line option, for error messages.
     Raises:
-        KormoError: no key, or nobody at the address.
+        KormoError: no key, or connection refused.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -72,7 +72,7 @@ def open_client(url: str, key_variable: str | None, cache: Path, settings: Judge
         raise KormoError(
             where=f"kormo eval: {option} {redact(url)}",
             found=f"no environment variable {key_variable}",
-            why="an endpoint on another machine asks for a key",
+            why="an endpoint on another machine needs a key",
             do=f"set {key_variable}, name another variable (judge.key_variable in a suite file), or null for no key",
         )
     try:
@@ -81,18 +81,18 @@ def open_client(url: str, key_variable: str | None, cache: Path, settings: Judge
         raise KormoError(
             where=f"kormo eval: {option} {redact(url)}",
             found=in_words(error),
-            why="nobody accepts a connection there",
+            why="it does not accept connections",
             do="start the server (vLLM, `transformers serve`, …), or correct the address; answers so far are kept",
         ) from None
     return Client(url, cache, key, settings.timeout, settings.retries, settings.per_minute, settings.backoff)
 
 
 def judge_sampling(suite: JudgedSuite) -> Callable[[int], Sampling]:
-    """The judge's settings at each repetition, which is its seed."""
+    """The judge's sampling settings per repetition; the number of the repetition is the seed."""
     return lambda repeat: Sampling(suite.judge.max_tokens, suite.judge.temperature, 1.0, repeat)
 
 
 def repeats(suite: JudgedSuite, judge: Judge | None) -> int:
-    """Verdicts on each answer: one, where a second could not differ."""
+    """Number of verdicts per answer: one if the judge is deterministic."""
     same = isinstance(judge, LocalSpeaker) and suite.judge.temperature == 0
     return 1 if same else suite.repeats

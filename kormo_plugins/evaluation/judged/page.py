@@ -1,7 +1,7 @@
 """Answers and verdicts side by side: one HTML file that opens without a network.
 
-First what the scores are and what to believe of them; then every conversation, question by question, the answer on the
-left and what the judge said of it on the right. All text of models and data is escaped.
+First the scores and how reliable they are; then every conversation, turn by turn, with the answer on the left and the
+verdicts on the right. All text of models and data is escaped.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def write_judged_page(
     others: Mapping[str, Sequence[str]],
     path: Path,
 ) -> Path:
-    """Writes the page, whole or not at all.
+    """Writes the page atomically.
 
     Args:
         result: as `evaluate_judged` returns it.
-        others: the other model's answers by question; empty where none were compared.
+        others: the other model's answers by question; empty without a comparison.
     """
     parts = {
         "Scores": _scores(result),
@@ -52,7 +52,7 @@ def write_judged_page(
     }
     judge = result["judge"]
     told = f"{text(result['title'])}. Model: {text(result['model'])}. "
-    told += f"Judge: {text(judge['name'])}." if judge else "No judge was asked."
+    told += f"Judge: {text(judge['name'])}." if judge else "No judge."
     return write_page(f"Judged: {result['suite']}", f"<p class=soft>{told}</p>{parts_with_links(parts)}", path)
 
 
@@ -88,7 +88,7 @@ def _scores(result: JudgedResult) -> str:
 
 
 def _doubts(result: JudgedResult) -> str:
-    """What the judge's own test says against it: above the scores, which hang on it."""
+    """Warnings from the test of the judge, shown above the scores."""
     return "".join(f"<p class=warn>{text(one[0].upper() + one[1:])}.</p>" for one in result.get("judge_doubts") or ())
 
 
@@ -135,7 +135,7 @@ def _language(result: JudgedResult) -> str:
 
 
 def nativeness(found: Nativeness | None) -> str:
-    """Measures of Korean text without a judge, a column for each text; nothing where there are none."""
+    """Table of judge-free measures of Korean text, a column per text; empty without measures."""
     if not found:
         return ""
     columns = list(found["texts"])

@@ -1,16 +1,16 @@
-"""A judge is tested before it is believed: planted answers of known order, and what it makes of place and length.
+"""Tests of a judge: planted pairs of answers with a known order, and its position and length bias.
 
-    wrong       the good answer to another question: fluent, and beside the point
-    shuffled    the same words in another order
+    wrong       the good answer to another question: fluent, but off topic
+    shuffled    the words of the good answer in another order
     empty       no answer
-    halved      the good answer, broken off in the middle
+    halved      the first half of the good answer
 
-Each damaged answer stands against the good one, in both orders; the share in which the good one wins is the judge's
-*accuracy*. Then, with nothing to choose between:
+Each damaged answer is compared with the good one, in both orders; the share that the good one wins is the judge's
+*accuracy*. Then, between answers of equal quality:
 
-    position    an answer against itself: any winner is a bias; and wins of the first place less those of the
-                second, over all decisive verdicts about two different answers in both orders
-    length      the good answer against itself with true and useless filler behind it: wins of the longer
+    position    an answer against itself: any winner is a bias; and wins of the first position minus those of
+                the second, over all decisive verdicts about two different answers in both orders
+    length      the good answer against itself with true but useless filler appended: wins of the longer one
 
 (Position and length bias of language models as judges: Zheng et al., arXiv 2306.05685; Wang et al., arXiv 2305.17926.)
 """
@@ -36,8 +36,8 @@ DAMAGES = ("wrong", "shuffled", "empty", "halved")
 SEED = 900_000_022
 CHANCE = 0.5
 MAX_UNREAD, MAX_POSITION, MAX_LONGER = 0.1, 0.5, 0.8
-"""Shares from which on a doubt is told: verdicts that cannot be read, wins of the first place less those of the second
-(or the reverse), and wins of the answer with filler. [ours] coarse: what a good judge shows is far below."""
+"""Thresholds of a warning: share of unparsable verdicts, position bias in either direction, and share of wins of the
+answer with filler. [ours] coarse: a good judge stays far below."""
 
 SHOWN = {
     "accuracy": ("planted better answer preferred", "100%"),
@@ -47,16 +47,16 @@ SHOWN = {
     "accuracy_halved": ("… over one that is halved", "100%"),
     "first": ("an answer beats itself in the first place", "0%"),
     "second": ("an answer beats itself in the second place", "0%"),
-    "position": ("position bias: first place's wins less the second's", "0%"),
+    "position": ("position bias: wins of the first position minus the second", "0%"),
     "longer": ("length bias: wins of the answer with filler, where decided", "50% or less"),
     "longer_tie": ("the answer with filler ties with the plain one", "any"),
 }
-"""Key of `report` -> what a reader is told that it is, and what it is for a good judge."""
+"""Key of `report` -> its label, and its value for a good judge."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Two answers to a question: `better` is known to be (for `same` and `longer`: is the plain one)."""
+    """Two answers to a question, of which `better` is the better one (for `same` and `longer`: the plain one)."""
 
     kind: str
     question: Question
@@ -65,7 +65,7 @@ class Probe:
 
 
 def probes() -> list[Probe]:
-    """Every planted pair, in a fixed order."""
+    """All planted pairs, in a fixed order."""
     planted = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     questions = {one.id: one for one in own_questions()}
     good: dict[str, str] = planted["answers"]
@@ -88,7 +88,7 @@ def probes() -> list[Probe]:
 
 
 def questions_to_judge(planted: Sequence[Probe]) -> list[Asked]:
-    """Every pair in both orders (an answer against itself in one); the probe's number is its question's name."""
+    """Every pair in both orders (an answer against itself in one order); the question id is the probe's index."""
     asked = []
     for number, probe in enumerate(planted):
         for swapped in (False, True)[: 1 if probe.kind == "same" else 2]:
@@ -99,7 +99,7 @@ def questions_to_judge(planted: Sequence[Probe]) -> list[Asked]:
 
 
 def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> JudgeCheck:
-    """What the judge did with them: shares from 0 to 1 and their numbers.
+    """Summarizes the judge's verdicts on the planted pairs: shares from 0 to 1, and counts.
 
     Returns:
         `accuracy` for each damage and over all of them (a tie is half right); `first` and `second`, shares of an answer
@@ -132,10 +132,10 @@ def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> JudgeCheck:
 
 
 def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: JudgeCheck) -> list[str]:
-    """Why this judge's scores should not be believed, a sentence each; empty for a judge that passed.
+    """Reasons to distrust this judge's scores, one sentence each; empty for a judge that passed.
 
     Args:
-        found: what `report` gives for these verdicts.
+        found: result of `report` for these verdicts.
     """
     groups: dict[str, list[float]] = defaultdict(list)
     for one in verdicts:

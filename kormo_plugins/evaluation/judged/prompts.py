@@ -1,11 +1,11 @@
-"""What a judge is asked, and how its verdict is read.
+"""Prompts of the judge, and parsers of its verdicts.
 
-Two layouts: MT-Bench's, in which a score stands as `[[7]]` and a winner as `[[A]]`, `[[B]]` or, for a tie, `[[C]]`
-(Zheng et al., arXiv 2306.05685), and LogicKor's, in which a Korean judge ends with `점수: 7`. The wording is ours
-in both: a score compares with published ones only as far as the judge and its prompt do.
+Two layouts: MT-Bench's, in which a score is written `[[7]]` and a winner `[[A]]`, `[[B]]` or, for a tie, `[[C]]`
+(Zheng et al., arXiv 2306.05685), and LogicKor's, in which a Korean judge ends with `점수: 7`. The wording of
+both is ours: a score is only comparable with published ones as far as the judge and its prompt are.
 
-What is judged is data. It stands between marks, the judge is told so, and of several verdicts in one text the last
-counts, since a judge may quote an answer that holds one.
+The judged text is data: it is delimited by markers that the prompt explains, and of several verdicts in one text the
+last counts, since a judge may quote an answer that contains one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NO_ANSWER = {"ko": "(답이 없음)", "en": "(no answer)"}
 
 @lru_cache(maxsize=1)
 def _wording() -> dict[str, dict[str, str]]:
-    """`single` and `pair`, for each language (and for LogicKor)."""
+    """The templates `single` and `pair` per language (and for LogicKor)."""
     values: dict[str, dict[str, str]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return values
 
@@ -39,11 +39,11 @@ _WINNER = re.compile(r"\[\[\s*([ABC])\s*\]\]")
 
 
 def single(question: Question, answers: Sequence[str], turn: int, layout: str) -> list[Turn]:
-    """What a judge is asked about one answer.
+    """The judge's prompt for one answer.
 
     Args:
-        answers: of the turns up to the one that is judged, at least.
-        turn: which answer is judged, from 0.
+        answers: at least those of the turns up to the judged one.
+        turn: index of the judged answer.
         layout: `mt_bench` or `logickor`.
     """
     language = "ko" if layout == "logickor" else question.language
@@ -53,7 +53,7 @@ def single(question: Question, answers: Sequence[str], turn: int, layout: str) -
 
 
 def pair(question: Question, first: Sequence[str], second: Sequence[str], turn: int) -> list[Turn]:
-    """What a judge is asked about two answers, of which `first` stands as A."""
+    """The judge's prompt for two answers, with `first` as A."""
     language = question.language
     parts = [
         f"<{name}>\n{_conversation(question, answers, turn, language)}\n</{name}>"
@@ -76,7 +76,7 @@ def _conversation(question: Question, answers: Sequence[str], turn: int, languag
 
 
 def _unmarked(answer: str) -> str:
-    """An answer that cannot close the marks around it."""
+    """An answer without the markers that delimit it."""
     return re.sub(r"</?conversation(_[AB])?>", "", answer).strip()
 
 
@@ -86,7 +86,7 @@ def _reference(question: Question, turn: int, language: str) -> str:
 
 
 def read_score(text: str, layout: str) -> float | None:
-    """The score in a verdict; None: there is none, or none from 1 to 10."""
+    """The score in a verdict; None: no score, or outside 1 to 10."""
     found = (_POINTS if layout == "logickor" else _RATING).findall(text)
     if not found or not LOWEST <= float(found[-1]) <= HIGHEST:
         return None
@@ -94,6 +94,6 @@ def read_score(text: str, layout: str) -> float | None:
 
 
 def read_winner(text: str) -> str | None:
-    """`A`, `B` or `C` (a tie) in a verdict; None: there is none."""
+    """The winner in a verdict: `A`, `B` or `C` (a tie); None: no winner."""
     found = _WINNER.findall(text)
     return str(found[-1]) if found else None

@@ -1,10 +1,10 @@
-"""Questions of several turns: our own, and those of MT-Bench, KO-MT-Bench and LogicKor from the user's copies.
+"""Multi-turn questions: our own, and MT-Bench, KO-MT-Bench and LogicKor from the user's copies.
 
     own        questions_ko.yml and questions_en.yml of this folder, written for this package
     mt_bench   {question_id, category, turns: [q1, q2], reference: [a1, a2]}     also `prompt_id`, `prompt` of the hub
     logickor   {id, category, questions: [q1, q2], references: [a1, a2]}
 
-KO-MT-Bench has the layout of MT-Bench. Reference answers may lie in a file `reference_answer/*.jsonl` beside the
+KO-MT-Bench has the layout of MT-Bench. Reference answers may be in a file `reference_answer/*.jsonl` beside the
 questions, as in FastChat's folder ({question_id, choices: [{turns: [a1, a2]}]}).
 (MT-Bench: Zheng et al., arXiv 2306.05685; KO-MT-Bench: LG AI Research; LogicKor: github.com/instructkr/LogicKor.)
 """
@@ -25,20 +25,20 @@ from kormo_plugins.korean.text import hangul_share
 
 FOLDER = Path(__file__).parent
 QUESTION_FILES = ("question", "questions", "test", "train", "data")
-"""Names of files of questions, the first that is there."""
+"""Names of question files; the first that exists is read."""
 ENDINGS = (".jsonl", ".json", ".parquet")
 KOREAN = 0.5
-"""Share of Hangul from which on a question is Korean."""
+"""Minimum share of Hangul of a Korean question."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One conversation that is begun by a user.
+    """The user's turns of one conversation.
 
     Args:
-        turns: what the user says, turn by turn.
-        references: the right answer of each turn; empty where there is none.
-        language: `ko` or `en`: the one that an answer should have.
+        turns: the user's messages.
+        references: the correct answer of each turn; empty if there is none.
+        language: `ko` or `en`: expected language of the answers.
     """
 
     id: str
@@ -58,13 +58,13 @@ def own_questions() -> list[Question]:
 
 
 def read_questions(data: Path | None, dataset: str) -> list[Question]:
-    """The questions of a user's copy.
+    """Reads the questions from a user's copy.
 
     Args:
         data: the folder `--data`.
-        dataset: name of the folder in it that holds the questions, as on the hub.
+        dataset: name of the dataset's folder in `data`, as on the hub.
     Raises:
-        KormoError: there is no such folder or file, a row is no question (all such rows in one message), or two
+        KormoError: the folder or file does not exist, a row is not a question (one message for all such rows), or two
             questions have the same id.
     """
     if data is None or not data.is_dir():
@@ -134,7 +134,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _references(folder: Path) -> dict[str, list[str]]:
-    """Question -> right answers, from a folder `reference_answer`."""
+    """Question id -> correct answers, from the folder `reference_answer`."""
     found: dict[str, list[str]] = {}
     for path in sorted((folder / "reference_answer").glob("*.jsonl")):
         for row in _rows(path):

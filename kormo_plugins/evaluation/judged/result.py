@@ -1,4 +1,4 @@
-"""Verdicts, put together: scores of single answers, wins of pairs, and what to believe of them."""
+"""Aggregates verdicts: scores of single answers, win rates of pairs, and their reliability."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kormo_plugins.measures.scores import Interval, PairResult, SingleResult
 
 def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> SingleResult:
     """Scores from 1 to 10 with intervals over questions: all, by category, language and turn; agreement between
-    repetitions (Krippendorff, interval); rank correlation of score and length; verdicts that do not count, by reason.
+    repetitions (Krippendorff, interval); rank correlation of score and length; excluded verdicts by reason.
     """
     scores: dict[tuple[str, int], list[float]] = defaultdict(list)
     for one in verdicts:
@@ -22,7 +22,7 @@ def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> 
             scores[one.question, one.turn].append(one.score)
 
     def interval(chosen: Sequence[Answered], turns: Sequence[int] | None = None) -> Interval:
-        """Mean score of some questions with its 95% interval; a question is one cluster, its turns are not
+        """Mean score of some questions with its 95% interval; each question is a cluster, since its turns are not
         independent."""
         groups = [
             [
@@ -62,9 +62,9 @@ def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> 
 def pair_result(
     answered: Sequence[Answered], others: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict], against: str
 ) -> PairResult:
-    """Wins against another model, whose file is `against`: the rate (a tie is half a win) with its interval over
-    questions, the same at equal length, agreement between the orders and repetitions (Krippendorff, nominal), pairs of
-    orders that say the same, and wins of the first place less those of the second.
+    """Comparison with the model of the file `against`: win rate (a tie is half a win) with its interval over questions,
+    length-controlled win rate, agreement between orders and repetitions (Krippendorff, nominal), share of pairs with
+    the same verdict in both orders, and wins of the first position minus those of the second.
     """
     won: dict[tuple[str, int], list[float]] = defaultdict(list)
     orders: dict[tuple[str, int, int], dict[bool, float]] = defaultdict(dict)
@@ -99,5 +99,5 @@ def pair_result(
 
 
 def _not_counted(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """Verdicts that are in no mean, by reason."""
+    """Number of verdicts excluded from the means, by reason."""
     return dict(sorted(Counter(one.reason for one in verdicts if one.reason).items()))

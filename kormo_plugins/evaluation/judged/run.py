@@ -1,7 +1,7 @@
-"""A judged suite from beginning to end: questions, judge and cost first, then answers, verdicts, result and page.
+"""Runs a judged suite: checks questions, judge and cost first, then produces answers, verdicts, result and page.
 
-Answers and verdicts are kept one by one in the suite's cache; the files of the result are written from them in a fixed
-order, so that a run which was killed and repeated leaves the same files.
+Answers and verdicts are cached one by one; the result files are written from the cache in a fixed order, so that an
+interrupted and repeated run writes the same files.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ PAIRS_WITH_ORDERS = 2
 
 @dataclass(frozen=True)
 class Prepared:
-    """A judged suite whose inputs are all there.
+    """A judged suite with all its inputs loaded.
 
     Args:
-        others: another model's answers by question; None: no pairs.
-        times: verdicts on each answer.
-        human: texts that people wrote, for comparison.
+        others: another model's answers by question id; None: no pairs.
+        times: verdicts per answer.
+        human: human-written texts for comparison.
     """
 
     name: str
@@ -66,11 +66,11 @@ def prepare(
     yes: bool = False,
     say: Say,
 ) -> Prepared:
-    """Reads the questions and the other model's answers, and tells the most that the judge is asked.
+    """Reads the questions and the other model's answers, and reports the maximum number of requests to the judge.
 
     Args:
-        limit: conversations, the first ones of each language.
-        yes: more requests than the suite's `max_requests` may be sent.
+        limit: maximum conversations per language; the first ones are used.
+        yes: allow more requests than the suite's `max_requests`.
     Raises:
         KormoError: see `read_questions` and `read_answers`; more requests than `max_requests`.
     """
@@ -92,7 +92,7 @@ def prepare(
         raise KormoError(
             where=f"suite {name}: max_requests",
             found=f"{planned:,} requests to {judge.name}",
-            why=f"without a word of yours, at most {suite.max_requests:,} are sent to an endpoint",
+            why=f"without --yes, at most {suite.max_requests:,} are sent to an endpoint",
             do="pass --yes, --limit N or fewer repeats, or raise max_requests in a suite file",
         )
     texts = read_texts(suite.human) if suite.human is not None else []
@@ -100,10 +100,10 @@ def prepare(
 
 
 def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) -> JudgedResult:
-    """Asks, judges and writes `answers.jsonl`, `verdicts.jsonl` and `judged.html` into the folder; returns the result.
+    """Generates and judges answers; writes `answers.jsonl`, `verdicts.jsonl` and `judged.html` into the folder.
 
     Raises:
-        KormoError: an endpoint gives nothing more; what was answered is kept.
+        KormoError: an endpoint stopped answering; answers so far are kept.
     """
     suite, questions = wanted.suite, wanted.questions
     with _one_message("kormo eval: --endpoint"):
@@ -135,7 +135,7 @@ def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) 
 
 
 def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> Nativeness | None:
-    """Measures of the Korean answers without a judge, beside those of human text; None: nothing is in Korean."""
+    """Judge-free measures of the Korean answers and of human text; None: no Korean answers."""
     korean = [one.answers for one in answered if one.question.language == "ko"]
     if not korean:
         return None
@@ -155,7 +155,7 @@ def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> Nativeness | 
 def _judge(
     wanted: Prepared, judge: Judge, answered: Sequence[Answered], result: JudgedResult, say: Say
 ) -> list[Verdict]:
-    """Asks about all answers and adds what follows to the result."""
+    """Judges all answers and adds scores, comparison and judge test to the result."""
     suite, sampling = wanted.suite, judge_sampling(wanted.suite)
     asked = list(_questions(wanted, answered))
     planted = probes() if suite.check_judge else []
@@ -189,7 +189,7 @@ def _judge(
 
 
 def _questions(wanted: Prepared, answered: Sequence[Answered]) -> Iterator[Asked]:
-    """Everything that the judge is asked, in a fixed order."""
+    """All questions to the judge, in a fixed order."""
     for one in answered:
         for turn in range(len(one.answers)):
             for repeat in range(wanted.times):

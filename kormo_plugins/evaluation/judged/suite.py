@@ -1,8 +1,8 @@
-"""A judged suite: which questions, how they are answered, who judges and how; a YAML file of a few lines.
+"""A judged suite: questions, answer settings and judge, as a short YAML file.
 
     kormo eval RUN --suite judged --judge http://localhost:8000/v1 --judge-model Qwen/Qwen3-30B-A3B
 
-Suites of ours lie in `suites/`. `--suite mine.yml` takes any file whose `kind` is `judged`.
+Bundled suites are in `suites/`. `--suite mine.yml` takes any file whose `kind` is `judged`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "suites"
 
 
 class AnswerSettings(Strict):
-    """How the model that is evaluated answers."""
+    """Sampling settings of the evaluated model."""
 
     max_tokens: int = Field(default=1024, ge=1, description="longest answer, in tokens; a longer one is cut")
     temperature: float = Field(default=0.0, ge=0, description="0: the likeliest token each time")
@@ -30,12 +30,12 @@ class AnswerSettings(Strict):
     seed: int = Field(default=0, description="of the draws")
 
     def sampling(self) -> Sampling:
-        """As the decoder takes it."""
+        """As `Sampling` of the decoder."""
         return Sampling(self.max_tokens, self.temperature, self.top_p, self.seed)
 
 
 class JudgeSettings(Strict):
-    """Who judges. Either an endpoint (`url` and `model`) or a checkpoint on this machine (`checkpoint`)."""
+    """The judge: either an endpoint (`url` and `model`) or a local checkpoint (`checkpoint`)."""
 
     url: str | None = Field(
         default=None, pattern="^https?://", description="base address of an OpenAI-compatible endpoint"
@@ -83,12 +83,12 @@ class JudgedSuite(Strict):
 
 
 def judged_names() -> list[str]:
-    """The judged suites that come with the package."""
+    """Names of the bundled judged suites."""
     return sorted(path.stem for path in FOLDER.glob("*.yml"))
 
 
 def is_judged(name: str) -> bool:
-    """Whether a name, or a file, is a judged suite; a file that cannot be read is the harness's business."""
+    """Whether a name or a file is a judged suite; False for a file that cannot be read, which `load_suite` reports."""
     if not name.endswith((".yml", ".yaml")):
         return name in judged_names()
     try:
@@ -99,10 +99,10 @@ def is_judged(name: str) -> bool:
 
 
 def load_judged(name: str) -> JudgedSuite:
-    """The judged suite of that name, or in that file.
+    """Loads a judged suite by name or path.
 
     Raises:
-        KormoError: a key of it is unknown, or a value is none that it may have.
+        KormoError: an unknown key, or an invalid value.
     """
     path = Path(name) if name.endswith((".yml", ".yaml")) else FOLDER / f"{name}.yml"
     suite: JudgedSuite = checked(JudgedSuite, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
@@ -110,10 +110,10 @@ def load_judged(name: str) -> JudgedSuite:
 
 
 def with_judge(suite: JudgedSuite, judge: str | None, model: str | None) -> JudgedSuite:
-    """The suite with the judge that was named on the command line: an address, a folder, or `none`.
+    """The suite with the judge given on the command line: an address, a folder, or `none`.
 
     Raises:
-        KormoError: a model's name without an endpoint, or a folder that is not there.
+        KormoError: a model name without an endpoint, or a folder that does not exist.
     """
     values: dict[str, str | Path | None] = {}
     if judge is not None and judge.startswith(("http://", "https://")):
@@ -136,7 +136,7 @@ def with_judge(suite: JudgedSuite, judge: str | None, model: str | None) -> Judg
         raise KormoError(
             where="kormo eval: --judge-model",
             found=model,
-            why="a name belongs to an endpoint",
+            why="only an endpoint takes a model name",
             do="pass --judge http://… too",
         )
     return suite.model_copy(update={"judge": merged})

@@ -1,7 +1,7 @@
-"""Verdicts: one judge's view of one answer, or of two; each is kept whatever it says.
+"""Verdicts of a judge on one answer, or on a pair; all are kept.
 
-A verdict that holds no score or winner is *unparsable*: it is counted, stays in the file with its text, and is in no
-mean. One that could not be had after all tries has a reason instead of a text.
+A verdict without a score or winner is *unparsable*: it is counted and stored with its text, but excluded from the
+means. A request that failed after all retries has a reason instead of a text.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from kormo_plugins.evaluation.judged.questions import Question
 Judge = LocalSpeaker | ServedSpeaker
 CUT = "the verdict was cut at max_tokens"
 BYTES_PER_TOKEN = 3.0
-"""For the estimate of cost: between English (4 to 5) and Korean text (2 to 3) in the tokenizers of large models."""
+"""Bytes per token in cost estimates: between English (4 to 5) and Korean (2 to 3) in tokenizers of large models."""
 USUAL_VERDICT = 150
-"""Tokens of a usual verdict, for the estimate of cost."""
+"""Tokens of a typical verdict in cost estimates."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Asked:
 
     Args:
         kind: `single` or `pair`.
-        turn: which answer is judged, from 0.
-        swapped: the model that is evaluated stands second.
+        turn: index of the judged answer.
+        swapped: the evaluated model's answer comes second.
         repeat: number of the repetition, from 0; also the judge's seed.
     """
 
@@ -43,18 +43,18 @@ class Asked:
 
     @property
     def conversation(self) -> list[Turn]:
-        """As a speaker takes it."""
+        """The conversation to send to a `Speaker`."""
         return [dict(turn) for turn in self.messages]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge said.
+    """The judge's verdict.
 
     Args:
         score: 1 to 10, of a single answer; None: unparsable, or a pair.
-        winner: `A`, `B` or `C` as they stood; None: unparsable, or a single answer.
-        reason: why there is no text, or why it cannot be read; empty for a verdict that counts.
+        winner: `A`, `B` or `C` as presented; None: unparsable, or a single answer.
+        reason: why the text is missing or cannot be parsed; empty for a valid verdict.
     """
 
     question: str
@@ -69,12 +69,12 @@ class Verdict:
 
     @property
     def counts(self) -> bool:
-        """Whether it can be read."""
+        """Whether it could be parsed."""
         return not self.reason
 
     @property
     def won(self) -> float | None:
-        """1 if the evaluated model won, 0.5 for a tie, 0 if it lost; None for a verdict that does not say."""
+        """1 if the evaluated model won, 0.5 for a tie, 0 if it lost; None without a winner."""
         if self.winner is None:
             return None
         return 0.5 if self.winner == "C" else float((self.winner == "A") != self.swapped)
@@ -92,8 +92,8 @@ def about(
 
 
 def cost(judge: Judge, asked: Iterable[Asked], sampling: Callable[[int], Sampling]) -> tuple[int, int, int, int]:
-    """Requests that are still to be sent, those that are kept from before, tokens that go in, and tokens that usually
-    come out; an estimate. What is asked twice (two answers alike, in either order) is sent once."""
+    """Estimates requests to send, cached requests, input tokens, and typical output tokens. Identical questions (two
+    equal answers, in either order) are sent once."""
     once = {(one.messages, one.repeat): one for one in asked}.values()
     open_ones = [one for one in once if not judge.has(one.conversation, sampling(one.repeat))]
     size = sum(len(turn["content"].encode()) for one in open_ones for turn in one.conversation)
@@ -105,10 +105,10 @@ def ask(judge: Judge, asked: Sequence[Asked], sampling: Callable[[int], Sampling
     """All verdicts, in order.
 
     Args:
-        sampling: the judge's settings at each repetition.
-        layout: how a score is read.
+        sampling: the judge's settings per repetition.
+        layout: format of a score.
     Raises:
-        Unreachable: the judge's endpoint gives nothing.
+        Unreachable: the judge's endpoint does not answer.
     """
     verdicts: dict[int, Verdict] = {}
     for repeat in sorted({one.repeat for one in asked}):

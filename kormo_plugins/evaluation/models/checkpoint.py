@@ -1,7 +1,7 @@
-"""A model folder: what it is, whether it can be scored, and what its weights hash to.
+"""Checks a model folder before it is evaluated, and hashes its weights.
 
-Everything that would stop an evaluation minutes later, when the weights are in memory, is looked at here first: no
-tokenizer, no weights, an adapter without its base, code that we do not run.
+Errors that would otherwise stop an evaluation minutes later, after loading the weights, are raised here: no tokenizer,
+no weights, an adapter without its base model, custom code.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ HASHED = ("config.json", "generation_config.json", *TOKENIZERS, "tokenizer_confi
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that can be scored.
+    """A model that can be evaluated.
 
     Args:
         path: its folder.
         family: `model_type` of its configuration.
-        positions: longest sequence in tokens that it is declared for; None: it does not say.
+        positions: `max_position_embeddings`, in tokens; None: not declared.
         hash: of configuration, tokenizer and every byte of the weights, 12 hex digits.
-        chat: its end token is the end of a turn of its own chat template.
+        chat: its end token ends a turn of its chat template.
     """
 
     path: Path
@@ -45,10 +45,10 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
-    """Looks at a checkpoint, a finished run's folder, or any folder in the format of transformers.
+    """Opens a checkpoint, a finished run's folder, or any folder in the format of transformers.
 
     Raises:
-        KormoError: it cannot be scored, and why.
+        KormoError: it cannot be evaluated, with the reason.
     """
     config = _config(path)
     family = str(config.get("model_type"))
@@ -75,7 +75,7 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
 
 
 def register(registry: Registry) -> None:
-    """Teaches transformers every installed model family."""
+    """Registers every installed model family with transformers."""
     for name in registry.names("architecture"):
         registry.load("architecture", name).register()
 
@@ -97,7 +97,7 @@ def tokenizer_of(path: Path) -> PreTrainedTokenizerBase:
 
 
 def is_chat(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer's end token ends a turn of its chat template: a base model's ends a text instead."""
+    """Whether the tokenizer's end token ends a turn of its chat template; a base model's ends a document."""
     if not tokenizer.chat_template or not tokenizer.eos_token:
         return False
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]

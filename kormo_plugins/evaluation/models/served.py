@@ -1,14 +1,13 @@
-"""The harness's model with a server for generation: prompts go to an OpenAI-compatible endpoint, likelihoods stay here.
+"""The harness's model with generation by an OpenAI-compatible endpoint; likelihoods are computed locally.
 
     kormo eval RUN --endpoint http://localhost:8000/v1
 
-vLLM and `transformers serve` batch requests as they come, on all of a machine's cards. A prompt is sent as text
-(`/completions`), the chat template having been applied here, so that what is asked is what the checkpoint is asked on
-this machine. Multiple choice is scored by likelihood, for which servers differ in what they give; the checkpoint itself
-does it.
+vLLM and `transformers serve` batch requests on all GPUs of a machine. The chat template is applied here and the prompt
+is sent as text (`/completions`), so that prompts are the same as for a local checkpoint. Multiple choice is scored by
+likelihood with the local checkpoint, since servers return likelihoods in different forms.
 
-Answers are kept by the hash of the weights, the prompt and the settings; a killed evaluation asks again only for the
-rest.
+Answers are cached by the hash of weights, prompt and settings, so an interrupted evaluation only repeats missing
+requests.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from kormo_plugins.evaluation.models.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.plan import render
 
 MAX_STOPS = 4
-"""Stop words that the protocol takes; more are cut off here."""
+"""Maximum stop words of the protocol; further ones are applied here."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class Served:
     """An endpoint that serves the checkpoint.
 
     Args:
-        model: its name there.
-        concurrency: requests at the same time; the server makes batches of them.
+        model: its name at the endpoint.
+        concurrency: concurrent requests, which the server batches.
     """
 
     client: Client
@@ -49,11 +48,11 @@ class Served:
 
 
 class ServedModel(LM):
-    """A checkpoint that is asked through its server.
+    """A checkpoint queried through its server.
 
     Args:
-        checkpoint: what is served.
-        load: gives the harness's own model of it, for likelihoods.
+        checkpoint: the served checkpoint.
+        load: returns the harness's model of it, for likelihoods.
     """
 
     max_gen_toks = 256
@@ -68,17 +67,17 @@ class ServedModel(LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """For the harness's record."""
+        """The name of the tokenizer, for the harness's record."""
         return str(self.checkpoint.path)
 
     def speak(self, chat: bool) -> None:
-        """Whether the next prompts come from the chat template."""
+        """Sets whether the next prompts are rendered with the chat template."""
         self._chat = chat
         if self._local is not None:
             self._local.speak(chat)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """A conversation through the chat template, thinking switched off."""
+        """Renders a conversation with the chat template, with thinking disabled."""
         return partial(render, self.tokenizer)(chat_history, add_generation_prompt)
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> object:
@@ -94,14 +93,14 @@ class ServedModel(LM):
         return self._local.loglikelihood_rolling(requests, disable_tqdm=True)
 
     def generate_until(self, requests: Sequence[Request], disable_tqdm: bool = False) -> list[str]:
-        """The texts that follow the requests' prompts, in their order.
+        """Generated texts in the order of the requests.
 
         Raises:
-            KormoError: the endpoint gives nothing, or refused a request after all tries.
+            KormoError: the endpoint does not answer, or refused a request after all retries.
         """
         asked = [self._request(*request.args) for request in requests]
         draws: Counter[str] = Counter()
-        for request, one in zip(requests, asked, strict=True):  # a prompt asked several times gets several draws
+        for request, one in zip(requests, asked, strict=True):  # repeated prompts get independent samples
             one["seed"] = draws[request.args[0]]
             draws[request.args[0]] += 1
         try:
@@ -132,12 +131,12 @@ class ServedModel(LM):
             raise KormoError(
                 where="kormo eval: --endpoint",
                 found=answer.reason,
-                why="a question without an answer cannot be scored as if it had a wrong one",
+                why="a missing answer must not be scored as a wrong one",
                 do="look at the server's log, then run the same command again: answers so far are kept",
             )
         self._ended[prompt] = answer.finish == "stop"
         return str(postprocess_generated_text(answer.text, list(settings.get("until") or ()), None))
 
     def ended(self, prompt: str, new: int) -> bool:
-        """Whether the answer to a prompt ended by itself."""
+        """Whether the answer to a prompt ended with an end token."""
         return self._ended[prompt]

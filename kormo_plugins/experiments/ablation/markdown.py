@@ -12,7 +12,7 @@ def markdown(record: AblationRecord) -> str:
     """The page.
 
     Args:
-        record: what `Ablation.record` gives.
+        record: from `Ablation.record`.
     """
     lines = [
         f"# {plain(record['question'])}",
@@ -48,7 +48,7 @@ def markdown(record: AblationRecord) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; a dash for what is not there."""
+    """Four significant digits; a dash for None."""
     return "–" if value is None else f"{value:.4g}"
 
 

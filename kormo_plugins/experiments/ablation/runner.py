@@ -62,7 +62,7 @@ class Outcome:
 
 @dataclass
 class Ablation:
-    """An ablation that is being run, or was.
+    """An ablation, running or finished.
 
     Args:
         path: its file.
@@ -92,7 +92,7 @@ class Ablation:
         return tables
 
     def record(self) -> AblationRecord:
-        """All of it as JSON values."""
+        """The record as JSON values."""
         return {
             "ablation": str(self.path),
             "question": self.spec.question,
@@ -165,20 +165,20 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
 
 
 def titled(log: Callable[[str], None], title: str, line: str) -> None:
-    """A line about one of several runs."""
+    """Logs a line about one of several runs."""
     log(f"{title}: {line}")
 
 
 def run_cell(
     cell: Cell, folder: Path, train: Train, log: Callable[[str], None], may_start: bool = True
 ) -> Outcome | None:
-    """Trains a cell, or finds it trained; one of other documents is set aside first.
+    """Trains a cell unless it is already trained; one with other documents is set aside first.
 
     Args:
-        log: gets lines on what is done.
-        may_start: whether a training may begin.
+        log: called with progress messages.
+        may_start: whether a training may start.
     Returns:
-        The outcome without measures; None where a training was needed and may not begin.
+        The outcome without measures; None if a training was needed but may not start.
     """
     if other := other_documents(cell.recipe, folder):
         wait_for(folder / LOG, log)
@@ -194,9 +194,9 @@ def run_cell(
 
 
 def other_documents(recipe: Recipe, folder: Path) -> str:
-    """Sources whose documents are not those that the run in `folder` was started with; empty if all are.
+    """Sources whose documents differ from those of the run in `folder`; empty if none do.
 
-    A cell's name is the hash of its recipe, which says where a folder of text is and not what is in it.
+    A cell's name is the hash of its recipe, which has the path of a folder of text, but not its contents.
     """
     before = recorded(folder).get("documents")
     if not before:
@@ -206,7 +206,7 @@ def other_documents(recipe: Recipe, folder: Path) -> str:
 
 
 _known: dict[str, dict[str, str]] = {}
-"""Hashes of documents by what decides them: cells that differ in weights alone read the user's files once."""
+"""Cached hashes of documents: cells that only differ in weights read the user's files once."""
 
 
 def _documents_of(recipe: Recipe) -> dict[str, str]:
@@ -298,12 +298,12 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
 
 
 def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:
-    """How a file wants its runs trained: by a launcher, or, without one, from a process that is started once."""
+    """The training function of a spec file: a launcher, or, without one, the fork server."""
     if launcher is None:
         return warm.train
 
     def launch(recipe: Path, log: Path, env: Mapping[str, str]) -> int:
-        """Trains a recipe in a process of its own, its output appended to `log`; the exit status."""
+        """Trains a recipe in a separate process, with output appended to `log`; returns the exit status."""
         command = ["axolotl", "train", str(recipe), "--launcher", launcher]
         if arguments:
             command += ["--", *arguments]

@@ -1,4 +1,4 @@
-"""An ablation as a file: a base recipe, variants that are diffs, seeds, a budget, and what is compared.
+"""An ablation as a file: a base recipe, variants as diffs, seeds, a budget, and measures.
 
     question: Does it help that documents in a row do not see each other?
     base: ../pretrain.yml
@@ -11,8 +11,8 @@
     measure:
       bits per byte, Korean: {metric: held_out/bits_per_byte/ko}
 
-Each pair of variant and seed is a *cell*: a run in a folder named by the hash of all that decides its weights. Two
-cells that come to the same recipe, in this ablation or another, are one.
+Each pair of variant and seed is a *cell*: a run in a folder named by the hash of everything that determines its
+weights. Two cells with the same resolved recipe, in this ablation or another, share one run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DECIDES_NOTHING = (
     "report_to",
     "auto_resume_from_checkpoints",
 )
-"""Keys of Axolotl that say where and how often something is written, not what is trained."""
+"""Axolotl keys of output paths and intervals, which do not affect training."""
 
 
 class Measure(Strict):
@@ -104,15 +104,15 @@ class Cell:
     hash: str
 
     def folder(self, runs: Path) -> Path:
-        """Where it is trained; the same for every cell that comes to the same recipe."""
+        """Its output folder; the same for all cells with the same resolved recipe."""
         return runs / f"cell-{self.hash}"
 
 
 def read_spec(path: Path) -> AblationSpec:
-    """The file, checked.
+    """Reads and validates the file.
 
     Raises:
-        KormoError: an unknown key, a value of the wrong kind, or a baseline that is no variant.
+        KormoError: an unknown key, a value of the wrong type, or a baseline that is not a variant.
     """
     path = located(path)
     spec: AblationSpec = checked(
@@ -129,10 +129,10 @@ def read_spec(path: Path) -> AblationSpec:
 
 
 def cells(path: Path, spec: AblationSpec) -> list[Cell]:
-    """Every cell, its recipe loaded and checked: the first variant's seeds, then the second's.
+    """All cells with their loaded and validated recipes: the first variant's seeds, then the second's.
 
     Raises:
-        KormoError: a recipe that is not sound; the message says in which variant.
+        KormoError: an invalid recipe; the message names the variant.
     """
     made, path = [], located(path)
     for variant, own in spec.variants.items():
@@ -149,10 +149,10 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
 
 
 def located_changes(changes: dict[str, object], folder: Path) -> dict[str, object]:
-    """The changes, with the names of YAML files seen from the folder of the file that says them, as `base` is."""
+    """The changes, with names of YAML files resolved relative to the spec file, like `base`."""
 
     def place(value: Any) -> object:
-        """A value that names a YAML file as a path that is right from anywhere; any other value as it is."""
+        """The name of a YAML file as an absolute path; other values unchanged."""
         named = isinstance(value, str) and value.endswith((".yml", ".yaml"))
         return str(beside(folder, value, str(folder))) if named else value
 
@@ -160,7 +160,7 @@ def located_changes(changes: dict[str, object], folder: Path) -> dict[str, objec
 
 
 def cell_hash(recipe: Recipe) -> str:
-    """Identity of all that decides a run's weights and measures, by the recipe and our version."""
+    """Hash of everything that determines a run's weights and measures: the recipe and our version."""
     values = {key: value for key, value in recipe.resolved.values.items() if key not in DECIDES_NOTHING}
     kormo = {key: value for key, value in values["kormo"].items() if key != "workspace"}
     return identity({"version": __version__, "recipe": {**values, "kormo": kormo}})[:12]

@@ -2,7 +2,7 @@
 
 Cells of one seed share their data order and their initial weights (where the shapes are the same), so variants are
 compared seed by seed: the differences d_i are tested against zero with Student's t (n - 1 degrees of freedom). With
-three seeds an effect must be large against its spread to be seen, and the interval says how large it could still be.
+three seeds only effects that are large compared with their spread are detected; the interval bounds the others.
 Several variants against one baseline are several tests: p-values are also given after Holm's correction (1979).
 """
 
@@ -21,8 +21,8 @@ CONFIDENCE = 0.95
 class Comparison:
     """A variant against the baseline in one measure; a difference is variant minus baseline.
 
-    `low` and `high` bound the mean difference at 95%; `p` is two-sided, `p_holm` corrected over the variants. All four
-    are None when fewer than two seeds are there for both.
+    `low` and `high` are the 95% interval of the mean difference; `p` is two-sided, `p_holm` is corrected over the
+    variants. All four are None with fewer than two common seeds.
     """
 
     pairs: int
@@ -42,7 +42,7 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Comparison | None:
-    """The comparison over the seeds that both have; None if there is none.
+    """The comparison over the common seeds; None if there are none.
 
     Args:
         values, baseline: seed -> measure.
@@ -55,7 +55,7 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Compar
     mean, sd, n = told["mean"] or 0.0, told["sd"], len(differences)
     if sd is None:
         return Comparison(n, mean)
-    if sd == 0.0:  # every seed says the same: t is infinite, or there is no difference at all
+    if sd == 0.0:  # all differences are equal: t is infinite, or there is no difference
         return Comparison(n, mean, mean, mean, 1.0 if mean == 0.0 else 0.0)
     from scipy import stats
 
@@ -65,7 +65,7 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Compar
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p-values that hold for all tests together, in the order given."""
+    """Holm's step-down correction: adjusted p-values, in the given order."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     corrected, least = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
@@ -75,10 +75,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Row]:
-    """One measure of all variants.
+    """Compares one measure of all variants.
 
     Args:
-        results: variant -> seed -> value; a seed that is missing has not been trained.
+        results: variant -> seed -> value; without untrained seeds.
     Returns:
         variant -> `mean`, `sd`, `n`, and `against` (a `Comparison`'s fields) for all but the baseline.
     """

@@ -94,7 +94,7 @@ class Record:
                 record = json.loads(path.read_text(encoding="utf-8"))
                 old = {} if seal_fault(record, unnamed=True) else {one["name"]: one for one in record["stages"]}
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                old = {}  # a record, not an input: a damaged one is written anew
+                old = {}  # a record, not an input: a damaged one is rewritten
         entries = {}
         for stage in chain.stages:
             entry = Entry(stage.name, str(stage.recipe.path), str(stage.out), stage.before)

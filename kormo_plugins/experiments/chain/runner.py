@@ -215,11 +215,11 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
     with log_file.open("ab") as output:
         output.write(f"\n==== {time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(words)}\n".encode())
         output.flush()
-        # a session of its own: an interrupt from the terminal reaches it once, through this process, and not twice
+        # a separate session: an interrupt from the terminal reaches the stage only once, through this process
         signals.process = subprocess.Popen(
             words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ends_with_us()
         )
-        with suppress(OSError):  # a full disk ends the stage by itself; until then it is waited for here
+        with suppress(OSError):  # on a full disk the stage ends by itself
             left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
         if signals.seen:  # received between two stages
             tell([signals.process.pid], signals.seen[-1])
@@ -253,7 +253,7 @@ def _runs(left_behind: Path, words: Sequence[str]) -> bool:
         told = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except (OSError, ValueError):
         return False
-    return set(words[1:]) <= set(told)  # another process may have got its number since
+    return set(words[1:]) <= set(told)  # the process id may have been reused
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:

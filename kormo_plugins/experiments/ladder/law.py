@@ -3,17 +3,16 @@
     L(N, D, s) = E + A / N^α + B / (D · (1 - s + η·s))^β
 
 E, A, B, α and β are those of Hoffmann et al. 2022 (Chinchilla, arXiv 2203.15556, approach 3), fitted as there: Huber's
-loss with δ = 1e-3 on log L, from a grid of starting points. η says how many tokens of human text one of synthetic text
-is worth; it enters as the effective tokens of Muennighoff et al. 2023 (arXiv 2305.16264) do for repeated text, and is
-fitted only where shares differ. (Besiroglu et al. 2024, arXiv 2404.10102, on what goes wrong: too small a spread of
-sizes, a loss that is averaged and so stopped early, intervals that are too narrow. Here the optimizer's tolerance is
-that of double precision, and the intervals are as follows.)
+loss with δ = 1e-3 on log L, from a grid of starting points. η is the value of a synthetic token in tokens of human
+text, analogous to the effective tokens of repeated text in Muennighoff et al. 2023 (arXiv 2305.16264); it is only
+fitted if shares differ. (Besiroglu et al. 2024, arXiv 2404.10102, describe pitfalls: too small a range of sizes, an
+averaged loss and thus early termination, too narrow intervals. Here the optimizer's tolerance is that of double
+precision, and the intervals are as follows.)
 
-Intervals: points of one run share its seed and its luck, so runs are resampled and not points: a wild cluster bootstrap
-with Webb's six weights, which are for few clusters (Webb 2014; Cameron, Gelbach & Miller 2008), on the residuals that
-each run has to the law fitted *without* it (the jackknife form of MacKinnon, Nielsen & Webb 2023). Residuals of the
-law's own fit would be too small: five parameters go through five runs. The interval of a prediction adds the residual
-of one more run, drawn likewise.
+Intervals: points of one run are correlated, so runs are resampled, not points: a wild cluster bootstrap with Webb's six
+weights for few clusters (Webb 2014; Cameron, Gelbach & Miller 2008), on the residuals of each run to the law fitted
+*without* it (the jackknife form of MacKinnon, Nielsen & Webb 2023). Residuals of the full fit would be too small: five
+parameters can fit five runs exactly. The interval of a prediction adds the residual of one more run, drawn likewise.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Law:
-    """The fitted numbers, and how N and D were centred for the fit.
+    """The fitted parameters, and the centres of N and D in the fit.
 
     Args:
         theta: log E, log A', α, log B', β, log η, with A' and B' at the centres.
@@ -75,7 +74,7 @@ class Law:
 
     @property
     def values(self) -> dict[str, float]:
-        """E, A, α, B, β and η themselves; those that were not fitted are left out."""
+        """E, A, α, B, β and η, without those that were not fitted."""
         e, a, alpha, b, beta, eta = self.theta
         n, d = self.centre
         found = (np.exp(e), np.exp(a + alpha * n), alpha, np.exp(b + beta * d), beta, np.exp(eta))
@@ -93,12 +92,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Fit:
-    """A law with what the bootstrap made of it.
+    """A law with its bootstrap.
 
     Args:
         law: fitted to all points.
         replicas: laws of the bootstrap.
-        residuals: of each run, log L less that of the law fitted without it, averaged over its points.
+        residuals: of each run, log L minus that of the law fitted without it, averaged over its points.
     """
 
     law: Law
@@ -111,7 +110,7 @@ class Fit:
         return _percentiles([law.values[name] for law in self.replicas])
 
     def predict(self, parameters: float, tokens: float, synthetic: float = 0.0) -> Prediction:
-        """The loss that one more run is to have, with a 95% interval for that run."""
+        """The predicted loss of one more run, with its 95% interval."""
         where = (parameters, tokens, synthetic)
         dice = np.random.default_rng(self.seed)
         noise = dice.choice(WEIGHTS, len(self.replicas)) * dice.choice(np.array(self.residuals), len(self.replicas))
@@ -121,13 +120,13 @@ class Fit:
 
 
 def fit(points: Sequence[Point], replicas: int = 200, seed: int = 0) -> Fit:
-    """The law of these points, with its bootstrap.
+    """Fits the law to these points, with a bootstrap.
 
     Args:
         replicas: of the bootstrap.
-        seed: of the bootstrap; the fit itself has no chance in it.
+        seed: of the bootstrap; the fit itself is deterministic.
     Raises:
-        KormoError: too few sizes or runs to say anything, or a loss that is not a number above 0.
+        KormoError: too few sizes or runs, or a loss that is not a number above 0.
     """
     _check(points)
     columns = [np.array([getattr(p, name) for p in points], float) for name in ("parameters", "tokens", "synthetic")]
@@ -180,7 +179,7 @@ def _starts() -> tuple[tuple[float, ...], ...]:
 
 
 def _fitted(columns: Sequence[Vector], losses: Vector, near: Law | None) -> Law:
-    """Least squares under Huber's loss; from `near` where a law is known, else from a grid."""
+    """Minimizes Huber's loss, starting from `near` if given, else from a grid."""
     from scipy.optimize import least_squares
 
     n, d, s = columns
@@ -203,18 +202,18 @@ def _fitted(columns: Sequence[Vector], losses: Vector, near: Law | None) -> Law:
     high = np.array([top, top, 4.0, top, 4.0, np.log(1e2)])[free]
 
     def whole(part: Vector) -> Vector:
-        """All parameters of the law, the free ones among them replaced by `part`."""
+        """All parameters of the law, with the free ones replaced by `part`."""
         theta: Vector = base.copy()
         theta[free] = part
         return theta
 
     def residuals(part: Vector) -> Vector:
-        """Predicted minus measured logarithm of the loss, one for each run."""
+        """Predicted minus measured logarithm of the loss, one per point."""
         found: Vector = np.logaddexp.reduce(_terms(whole(part), centre, n, d, s), axis=0) - losses
         return found
 
     def slopes(part: Vector) -> Vector:
-        """Derivatives of the residuals by the free parameters [runs, free]."""
+        """Derivatives of the residuals by the free parameters [points, free]."""
         theta = whole(part)
         terms = _terms(theta, centre, n, d, s)
         shares = np.exp(terms - np.logaddexp.reduce(terms, axis=0))

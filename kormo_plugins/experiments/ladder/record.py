@@ -1,4 +1,4 @@
-"""`predictions.jsonl`: what was predicted, when, and from what. Lines are added and never changed.
+"""`predictions.jsonl`: an append-only record of predictions with their times and inputs.
 
 Each line has the SHA-256 of its own content and that of the previous line, so that readers detect a line that was
 changed, removed or inserted later. That does not protect against an author who rewrites the whole file; for that,
@@ -22,10 +22,10 @@ FILE = "predictions.jsonl"
 
 
 def add(folder: Path, entry: Prediction) -> PredictionLine:
-    """Appends an entry with the time, the hash of the line before and its own; on the disk when this returns.
+    """Appends an entry with the time, the hash of the previous line and its own; flushed to disk on return.
 
     Raises:
-        KormoError: the record that is there was changed.
+        KormoError: the existing record was modified.
     """
     before = read(folder)
     written = datetime.now(UTC).isoformat(timespec="seconds")
@@ -42,7 +42,7 @@ def read(folder: Path) -> list[PredictionLine]:
     """All entries, oldest first.
 
     Raises:
-        KormoError: a line is not what was written; the message says which.
+        KormoError: a line was modified; the message names it.
     """
     path, previous, found = folder / FILE, "", []
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

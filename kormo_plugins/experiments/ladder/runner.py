@@ -40,7 +40,7 @@ REPLICAS = 200
 
 @dataclass
 class Ladder:
-    """A ladder that is being run, or was.
+    """A ladder, running or finished.
 
     Args:
         path: its file.
@@ -61,21 +61,21 @@ class Ladder:
     _fits: dict[tuple[Point, ...], Fit] = field(default_factory=dict)
 
     def law(self) -> Fit:
-        """The law through all sizes but those that are predicted; computed once for the same points."""
+        """The law fitted to all sizes except the predicted ones; cached for the same points."""
         points = tuple(self.fitted())
         if points not in self._fits:
             self._fits[points] = fit(points, self.replicas)
         return self._fits[points]
 
     def folder(self, rung: Rung) -> Path:
-        """Where a rung is trained."""
+        """Output folder of a rung."""
         return rung.cell.folder(self.runs)
 
     def points(self, rung: Rung) -> list[Point]:
-        """What the run of a rung has measured so far.
+        """The measured points of a rung's run so far.
 
         Raises:
-            KormoError: its metrics have no such key.
+            KormoError: the metrics do not have the key.
         """
         lines = read_metrics(unchanged(self.folder(rung) / METRICS))
         metric, recipe = self.spec.metric, rung.cell.recipe
@@ -98,26 +98,26 @@ class Ladder:
         ]
 
     def fitted(self) -> list[Point]:
-        """Points of all sizes but those that are predicted, in the order of the file."""
+        """Points of all sizes except the predicted ones, in the order of the file."""
         return [point for rung in self.rungs if not rung.target for point in self.points(rung)]
 
     def complete(self) -> bool:
-        """Whether all sizes that are fitted are trained."""
+        """Whether all fitted sizes are trained."""
         done = {"trained", "reused"}
         waiting = Outcome("not started")
         return all(r.target or self.outcomes.get(r.cell.hash, waiting).state in done for r in self.rungs)
 
 
 def run(ladder: Ladder, log: Callable[[str], None], train: Train | None = None) -> int:
-    """Trains what is missing, smaller sizes first, and writes the results after each run.
+    """Trains missing runs, smaller sizes first, and writes the results after each run.
 
     Args:
-        log: gets a line for each thing that is done.
+        log: called with progress messages.
         train: how a run is trained; by default as an ablation's cells are.
     Returns:
         0; 1 if a run failed; 75 if one was preempted and the rest has to be run later.
     Raises:
-        KormoError: another process is running this ladder; no prediction can be made; the record was changed.
+        KormoError: another process is running this ladder; no prediction is possible; the record was modified.
     """
     ladder.out.mkdir(parents=True, exist_ok=True)
     record.read(ladder.out)
@@ -154,7 +154,7 @@ def _run(ladder: Ladder, log: Callable[[str], None], train: Train) -> int:
 
 
 def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
-    """Writes the prediction of a rung, unless one from these very points is there or its run was begun before."""
+    """Writes the prediction of a rung, unless one from the same points exists or its run was already started."""
     points = ladder.fitted()
     hashes = [other.cell.hash for other in ladder.rungs if not other.target]
     inputs = identity([hashes, [[p.run, p.parameters, p.tokens, p.synthetic, p.loss] for p in points]])
@@ -189,7 +189,7 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
 
 
 def _tokens(ladder: Ladder, points: Sequence[Point]) -> list[int]:
-    """The evaluations that are predicted: those that the fitted runs have."""
+    """Tokens of the predicted evaluations: those of the fitted runs."""
     return sorted({int(point.tokens) for point in points})
 
 
@@ -199,14 +199,14 @@ def _at(found: Fit, rung: Rung, tokens: int) -> PredictedLoss:
 
 
 def law_record(found: Fit) -> LawRecord:
-    """The fitted numbers with their 95% intervals, and what the law is computed from."""
+    """The fitted parameters with 95% intervals, and the internal values of the law."""
     values = {name: [value, *found.interval(name)] for name, value in found.law.values.items()}
     theta = [None if value == float("-inf") else value for value in found.law.theta]
     return {"values": values, "theta": theta, "free": list(found.law.free), "centre": list(found.law.centre)}
 
 
 def begun(folder: Path) -> float | None:
-    """When the run in a folder logged first, in seconds since 1970; None if it has not."""
+    """Unix time of the first log line of the run in a folder; None if there is none."""
     times = [float(line["time"]) for line in read_metrics(unchanged(folder / METRICS)) if "time" in line]
     return min(times) if times else None
 
@@ -218,7 +218,7 @@ def made_before(line: PredictionLine, folder: Path) -> bool:
 
 
 def as_record(ladder: Ladder) -> LadderRecord:
-    """All of it as JSON values."""
+    """The record as JSON values."""
     waiting, points = Outcome("not started"), {r.cell.hash: ladder.points(r) for r in ladder.rungs}
     law = None
     if ladder.complete():

@@ -1,4 +1,4 @@
-"""A ladder as a file: one recipe, sizes from small to large, and what is fitted.
+"""A ladder as a file: one recipe, sizes from small to large, and the fitted metric.
 
     question: How does the loss fall with size and tokens?
     base: ../ablations/bases/short.yml
@@ -13,9 +13,9 @@
     seeds: [1]
     metric: held_out/bits_per_byte
 
-A point is one evaluation. Where the learning rate stays what it is after the warm-up, a run stopped at any evaluation
-is a run of that many tokens, so all of them are points (Hu et al. 2024, arXiv 2404.06395); of a schedule that decays,
-only the end of a run is one.
+A point is one evaluation. If the learning rate is constant after warmup, a run stopped at any evaluation equals a run
+of that many tokens, so all evaluations are points (Hu et al. 2024, arXiv 2404.06395); with a decaying schedule, only
+the last one is.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Rung:
         size: its name.
         synthetic: share of synthetic tokens.
         parameters: of the model, embeddings included, as in Chinchilla's approach 3.
-        target: it is predicted before it is trained.
+        target: whether it is predicted before it is trained.
     """
 
     size: str
@@ -108,10 +108,10 @@ class Rung:
 
 
 def read_spec(path: Path) -> LadderSpec:
-    """The file, checked.
+    """Reads and validates the file.
 
     Raises:
-        KormoError: an unknown key, a value of the wrong kind, or too few sizes.
+        KormoError: an unknown key, a value of the wrong type, or too few sizes.
     """
     path = located(path)
     spec: LadderSpec = checked(LadderSpec, read_kind(path, LADDER), str(path))
@@ -119,10 +119,10 @@ def read_spec(path: Path) -> LadderSpec:
 
 
 def rungs(path: Path, spec: LadderSpec) -> list[Rung]:
-    """Every run, its recipe loaded and checked, smallest first; those that are predicted come last.
+    """All runs with their loaded and validated recipes, smallest first; the predicted ones come last.
 
     Raises:
-        KormoError: a recipe that is not sound, sizes that do not grow, or evaluations that are no points.
+        KormoError: an invalid recipe, sizes that do not grow, or evaluations that cannot be points.
     """
     made, path = [], located(path)
     fitted = list(spec.sizes)[: -spec.predict]

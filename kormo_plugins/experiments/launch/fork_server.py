@@ -40,11 +40,11 @@ IMPORTS = (
     "kormo_plugins.mixture.batches.gather",
     "transformers.models.llama.modeling_llama",
 )
-"""What a training imports anyway; none of it may start a thread or touch a device while it is imported."""
+"""Modules that a training imports; they must not start threads or touch a device on import."""
 
 
 class ForkServer:
-    """The parent's side, as seen by who orders trainings: `with ForkServer() as warm: warm.train(recipe, log)`."""
+    """Client of the fork server: `with ForkServer() as warm: warm.train(recipe, log)`."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -53,10 +53,10 @@ class ForkServer:
         return self
 
     def train(self, recipe: Path, log: Path, env: Mapping[str, str] | None = None) -> int:
-        """Trains one recipe to its end; the exit status, negative for a signal, as of `axolotl train`.
+        """Trains one recipe; returns the exit status of `axolotl train`, negative for a signal.
 
         Args:
-            recipe: what `axolotl train` would be given.
+            recipe: argument of `axolotl train`.
             log: gets stdout and stderr, appended.
             env: variables for this training only.
         """
@@ -73,23 +73,23 @@ class ForkServer:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        if not answer:  # the warm process itself is gone
+        if not answer:  # the server process has died
             return self._process.wait() or 1
-        lock_of(log).unlink(missing_ok=True)  # who held it is gone, and nobody else trains in that folder
+        lock_of(log).unlink(missing_ok=True)  # its holder has died, and no other process trains in this folder
         return int(json.loads(answer)["code"])
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._process is None:
             return
         if error is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)  # it hands the signal to the child
+            self._process.send_signal(signal.SIGTERM)  # it forwards the signal to the child
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
 
 def lock_of(log: Path) -> Path:
-    """The file that a training with this log holds locked."""
+    """The lock file of a training with this log."""
     return log.with_name(".running")
 
 
@@ -97,7 +97,7 @@ def wait_for(log: Path, say: Callable[[str], None]) -> None:
     """Waits for a training that a killed run left behind, which may still be writing its checkpoint."""
     try:
         file = lock_of(log).open("r+")
-    except FileNotFoundError:  # none was left behind
+    except FileNotFoundError:  # no training was left
         return
     with file:
         try:
@@ -110,14 +110,14 @@ def wait_for(log: Path, say: Callable[[str], None]) -> None:
 def serve() -> None:
     """Imports, then forks one child for each line of stdin."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print while they are imported is no answer
+    os.dup2(2, 1)  # keeps output of imports out of the protocol
     for name in IMPORTS:
         importlib.import_module(name)
     importlib.import_module("kormo_plugins").KormoPlugin  # noqa: B018 - its module is imported on first use
     child, dies_with_us = 0, ends_with_us()
 
     def forward(number: int, frame: FrameType | None) -> None:
-        """Sends a signal on to the training that runs; without one, ends the server."""
+        """Forwards a signal to the running training; without one, ends the server."""
         if not child:
             sys.exit(128 + number)
         os.kill(child, number)
@@ -141,7 +141,7 @@ def _wait(child: int) -> tuple[int, int]:
     while True:
         try:
             return os.waitpid(child, 0)
-        except InterruptedError:  # a signal that was handed on; the child decides when it ends
+        except InterruptedError:  # a signal was forwarded; the child decides when to exit
             continue
 
 
@@ -167,7 +167,7 @@ def _train(order: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
         code = 1
-    sys.exit(code)  # not at once: a tracker writes its last lines when the interpreter ends
+    sys.exit(code)  # not os._exit: trackers write their last lines at interpreter exit
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ RANK_MARKS = (b"LOCAL_RANK=", b"ACCELERATE_MIXED_PRECISION=")
 
 
 def ranks(pid: int) -> list[int]:
-    """The training processes below `pid`, or `[pid]` where no launcher stands between (or outside of Linux).
+    """The training processes below `pid`, or `[pid]` without a launcher (or outside of Linux).
 
-    What a rank starts itself (data loader workers) inherits its variables and is left out.
+    Children of a rank (data loader workers) inherit its variables and are excluded.
     """
     if _is_rank(pid):
         return [pid]
@@ -46,10 +46,10 @@ def _children() -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # pid (name, which may hold anything) state parent …
+            # pid (name, with arbitrary characters) state parent …
             parent = int(entry.read_bytes().rpartition(b")")[2].split()[1])
         except (OSError, ValueError, IndexError):
-            continue  # it has ended since
+            continue  # it has exited
         found.setdefault(parent, []).append(int(entry.parent.name))
     return found
 

@@ -56,8 +56,8 @@ GROUP_SETTINGS = frozenset(
         "maximize",
     }
 )
-"""What of a parameter group is the recipe's. Other entries may be state (schedule-free optimizers count steps there);
-they stay as the checkpoint has them, and a recipe that changes `optimizer` or `optim_args` is refused before."""
+"""Keys of a parameter group that come from the recipe. Other entries may be state (schedule-free optimizers count steps
+there) and come from the checkpoint; a recipe that changes `optimizer` or `optim_args` is refused before."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class RecipeSettings:
         if not self.closed_form:
             self._refuse_other_schedule(scheduler, checkpoint)
         groups, wanted = optimizer.param_groups, set(GROUP_SETTINGS)
-        if not self.closed_form:  # the rate is state: it was brought back, and belongs to the same settings
+        if not self.closed_form:  # the rate is state: it was restored from the checkpoint
             wanted -= {"lr", "initial_lr", *(("momentum", "betas") if "total_steps" in self.schedule else ())}
         for group, own in zip(groups, self.groups, strict=True):
             group.update({key: value for key, value in own.items() if key in wanted})
@@ -140,10 +140,10 @@ def set_rates(scheduler: LRScheduler) -> None:
 
 @contextmanager
 def own_clipping(engine: Any) -> Iterator[None]:
-    """Around DeepSpeed's reading of a checkpoint: under ZeRO-1 and 2 it brings back the bound of the gradient's norm.
+    """Preserves `max_grad_norm` while DeepSpeed reads a checkpoint, which restores it under ZeRO-1 and 2.
 
     Args:
-        engine: DeepSpeed's engine, whose optimizer was made with the recipe's `max_grad_norm`.
+        engine: DeepSpeed's engine, whose optimizer was created with the recipe's `max_grad_norm`.
     """
     optimizer = engine.optimizer
     own = clipping(optimizer)
@@ -153,20 +153,20 @@ def own_clipping(engine: Any) -> Iterator[None]:
 
 
 def clipping(optimizer: object) -> float | None:
-    """The bound of the gradient's norm that DeepSpeed's optimizer keeps; None for optimizers that keep none."""
+    """`max_grad_norm` of DeepSpeed's optimizer; None for other optimizers."""
     bound = getattr(getattr(optimizer, "optimizer", None), "clip_grad", getattr(optimizer, "clip_grad", None))
     return None if bound is None else float(bound)
 
 
 def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
-    """For trainers whose reading of a checkpoint is not ours: what was brought back has to be what the recipe says.
+    """For trainers that read checkpoints themselves: refuses restored settings that differ from the recipe's.
 
     Args:
         args: transformers' TrainingArguments.
         optimizer, scheduler: as the checkpoint left them.
     Raises:
-        KormoError: another learning rate, weight decay, betas or epsilon, or under DeepSpeed another bound of the
-            gradient's norm.
+        KormoError: a different learning rate, weight decay, betas or epsilon, or under DeepSpeed a different
+            `max_grad_norm`.
     """
     from torch.optim.lr_scheduler import LambdaLR
 
@@ -198,10 +198,10 @@ def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRS
 
 @contextmanager
 def reading(checkpoint: Path) -> Iterator[None]:
-    """Around the reading of optimizer and scheduler: what cannot be matched is told by the keys that it comes from.
+    """Converts errors of loading optimizer and scheduler to errors that name the keys of the recipe.
 
     Raises:
-        KormoError: other parameter groups, or another kind of schedule.
+        KormoError: different parameter groups, or a different kind of schedule.
     """
     try:
         yield

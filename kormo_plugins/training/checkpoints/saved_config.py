@@ -21,12 +21,12 @@ IDS = ("bos", "eos", "pad")
 
 
 def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, object]) -> None:
-    """Rewrites `config.json`, `generation_config.json` and `tokenizer_config.json` in a checkpoint folder, and lets
-    everybody read the weights whom the process's umask allows to.
+    """Rewrites `config.json`, `generation_config.json` and `tokenizer_config.json` in a checkpoint folder, and applies
+    the process's umask to the weights.
 
     Args:
         special: token ids by role (`bos`, `eos`, `pad`).
-        generation: generation settings of the recipe; nothing else but the ids is kept.
+        generation: generation settings of the recipe; besides these, only the ids are kept.
     """
     ids = {f"{role}_token_id": special[role] for role in IDS if role in special}
     config = folder / "config.json"
@@ -41,5 +41,5 @@ def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, o
     old = folder / "generation_config.json"
     version = json.loads(old.read_text(encoding="utf-8")).get("transformers_version") if old.is_file() else None
     extra = {"transformers_version": version} if version else {}
-    said = {key: value for key, value in generation.items() if value is not None}  # a null says nothing to a server
+    said = {key: value for key, value in generation.items() if value is not None}  # a null has no meaning to a server
     write_json(old, {"_from_model_config": False, **ids, "use_cache": True, **said, **extra})

@@ -33,7 +33,7 @@ def save_whole(
     Args:
         trainer: transformers' Trainer; its `save_total_limit` is kept from rotating and obeyed here.
         folder: what `save` writes, in a folder that all ranks share.
-        save: Trainer's own saving.
+        save: Trainer's own save method.
     Raises:
         KormoError: no space, or files of some rank are not in the folder.
     """
@@ -47,7 +47,7 @@ def save_whole(
         complete(settings, ranks, folder, step, limit, [Path(best)] if best else [])
     except KormoError:
         raise
-    except Exception as error:  # of the operating system; torch and safetensors wrap it in errors of their own
+    except Exception as error:  # an OSError; torch and safetensors wrap it in other exceptions
         named = disk_error_in(error, where=folder.parent)
         if named is None:
             raise
@@ -59,7 +59,7 @@ def save_whole(
 def complete(
     settings: Settings, ranks: ControlChannel, folder: Path, step: int, limit: int | None, keep: Collection[Path] = ()
 ) -> None:
-    """Marks what all ranks have written and removes what is too old; called by every rank.
+    """Marks the checkpoint as complete and removes older ones; called by every rank.
 
     Args:
         limit: rolling checkpoints to keep; None: all.
@@ -78,7 +78,7 @@ def complete(
 
 
 def _mark(folder: Path, step: int, ranks: ControlChannel, milestone: bool) -> None:
-    """The marker over every rank's files, hashed by all ranks together."""
+    """Writes the marker for the files of all ranks, which hash them together."""
     names = ranks.from_main(checkpoint.file_names(folder) if ranks.main else [])
     try:
         mine: dict[str, Any] = checkpoint.entries(folder, names[ranks.rank :: ranks.world])
@@ -111,7 +111,7 @@ def _not_shared(folder: Path, what: str) -> KormoError:
 
 
 def _told(error: KormoError, ranks: ControlChannel) -> KormoError:
-    """A fault of one rank is told by that rank: rank 0, which speaks for all, may know nothing of it."""
+    """The error, printed by this rank too, since rank 0 may not know of it."""
     if not ranks.main:
         print(f"rank {ranks.rank}: {error.render()}", file=sys.stderr, flush=True)
     return error

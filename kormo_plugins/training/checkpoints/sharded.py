@@ -54,12 +54,12 @@ def _is_universal(checkpoint: Path) -> bool:
 
 
 def check_resume(checkpoint: Path, stage: int | None, world: int) -> None:
-    """Whether `world` ranks under ZeRO `stage` can go on from a checkpoint.
+    """Checks that `world` ranks under ZeRO `stage` can resume from a checkpoint.
 
     Args:
         stage: ZeRO stage of this job; None: it does not use DeepSpeed.
     Raises:
-        KormoError: they cannot; the message names what can be done.
+        KormoError: they cannot; the message says what to do.
     """
     shards = shards_of(checkpoint)
     if (shards is None) != (not stage):

@@ -33,10 +33,10 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
     """Adds the universal form beside the ranks' own files, and lists it in the marker.
 
     Args:
-        checkpoint: a whole checkpoint that DeepSpeed wrote.
-        workers: processes; each holds one rank's optimizer states in memory.
+        checkpoint: a complete checkpoint of DeepSpeed.
+        workers: processes; each has one rank's optimizer states in memory.
     Raises:
-        KormoError: not a whole checkpoint, or not one of DeepSpeed's.
+        KormoError: not a complete checkpoint, or not one of DeepSpeed.
     """
     reason = fault(checkpoint)
     if reason is not None:
@@ -64,7 +64,7 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
     publish(partial, out)
     marker = read_marker(checkpoint)
     added = [name for name in whole.file_names(checkpoint) if name.startswith(f"{out.name}/")]
-    write_text(checkpoint / LATEST_UNIVERSAL, out.name)  # last but one: from here on it counts
+    write_text(checkpoint / LATEST_UNIVERSAL, out.name)  # the universal form is used from here on
     files = {**marker["files"], **whole.entries(checkpoint, [*added, LATEST_UNIVERSAL])}
     whole.write_marker(checkpoint, marker["step"], files, bool(marker.get("milestone")))
     return Shards(shards.folder, shards.ranks, shards.partitioned_weights, True)
@@ -86,7 +86,7 @@ def _run_deepspeed(source: Path, out: Path, workers: int) -> None:
                 inject_missing_state=True,
             )
         )
-    (out.parent / LATEST_UNIVERSAL).unlink()  # it names the partial folder; ours comes when that has its name
+    (out.parent / LATEST_UNIVERSAL).unlink()  # it names the partial folder; ours is written after the rename
 
 
 def load(original: Callable[..., None], engine: Any, path: str, **kwargs: object) -> None:
@@ -94,7 +94,7 @@ def load(original: Callable[..., None], engine: Any, path: str, **kwargs: object
 
     Args:
         original: transformers' `deepspeed_load_checkpoint`.
-        engine: DeepSpeed's engine, its optimizer and scheduler made.
+        engine: DeepSpeed's engine with its optimizer and scheduler.
     """
     import torch.distributed as dist
 
@@ -115,11 +115,11 @@ def load(original: Callable[..., None], engine: Any, path: str, **kwargs: object
 
 
 def own_settings(groups: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> None:
-    """Gives each group its own settings back; the learning rate keeps its place in the schedule.
+    """Restores the settings of each group; the learning rate keeps its position in the schedule.
 
     Args:
-        groups: as DeepSpeed left them, every one with the settings of the saved first group.
-        fresh: as the recipe makes them, at the start of the schedule.
+        groups: as loaded by DeepSpeed, all with the settings of the saved first group.
+        fresh: from the recipe, at the start of the schedule.
     """
     first = groups[0]
     peak = first.get("initial_lr") or 0.0
@@ -131,7 +131,7 @@ def own_settings(groups: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> N
 
 
 def own_steps(optimizer: torch.optim.Optimizer) -> None:
-    """Gives each parameter's state a step tensor of its own."""
+    """Gives each parameter's state its own step tensor."""
     for state in optimizer.state.values():
         if hasattr(state.get("step"), "clone"):
             state["step"] = state["step"].clone()

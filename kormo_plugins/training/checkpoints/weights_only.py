@@ -21,7 +21,7 @@ ALLOWED = (
     "deepspeed.runtime.fp16.loss_scaler:DynamicLossScaler",
     "deepspeed.utils.tensor_fragment:fragment_address",
 )
-"""`module:class` of what DeepSpeed's checkpoints hold besides tensors; none of them does anything when it is made."""
+"""`module:class` of the objects in DeepSpeed's checkpoints besides tensors; creating them has no side effects."""
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def weights_only(checkpoint: Path) -> Iterator[None]:
     """Restricts every `torch.load` of this process (and of its forks) inside the block.
 
     Raises:
-        KormoError: a file of the checkpoint names something else to call.
+        KormoError: a file of the checkpoint refers to anything else.
     """
     import torch
 

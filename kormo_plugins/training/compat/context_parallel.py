@@ -1,14 +1,14 @@
-"""The loss of rows that several devices share (context parallelism), exact for rows of one document.
+"""The loss of rows shared by several devices (context parallelism), exact for rows of one document.
 
-Axolotl cuts each row into equal parts, one per device, in a hook before the model; ring attention lets every part see
-those before it. The labels are cut there too, and the model then shifts its part of them by itself: the last token of
-each part predicts nothing, and each device divides by its own count of tokens. Here the row is shifted before it is
-cut, and the sum is divided by the tokens of the whole global batch:
+Axolotl splits each row into equal parts, one per device, in a hook before the model; with ring attention each part
+attends to those before it. The labels are split there too, and the model then shifts its part of them: the last token
+of each part predicts nothing, and each device divides by its own count of tokens. Here the labels are shifted before
+the split, and the sum is divided by the tokens of the whole global batch:
 
     row      a b c d | e f g h          labels shifted, then cut      b c d e | f g h -
-    device   0         1                every prediction is made once, also across the seam
+    device   0         1                every prediction is made once, also across parts
 
-Which rows may be shared at all is decided beforehand, in `mixture/batches/isolation.py`.
+`mixture/batches/isolation.py` decides which rows may be shared.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IGNORE = -100
 
 
 def my_part(rows: torch.Tensor, rank: int, devices: int) -> torch.Tensor:
-    """The part of each row that a device holds: int64 [rows, tokens / devices]. The tokens divide evenly."""
+    """The part of each row on a device: int64 [rows, tokens / devices]. The number of tokens must be divisible."""
     return rows.chunk(devices, dim=1)[rank]
 
 
@@ -40,13 +40,13 @@ def shared_rows(
     """Next-token prediction on this device's part of each row.
 
     Args:
-        model: takes whole rows and gives the logits of this device's part (Axolotl's hook cuts them).
+        model: takes whole rows and returns the logits of this device's part (Axolotl's hook splits them).
         inputs: `input_ids`, `labels` and `position_ids` of whole rows, int64 [rows, tokens].
         num_items_in_batch: predicted tokens of the global batch, each row counted once; None: those of these rows.
-        rank, devices: place in the group that shares the rows, and its size.
+        rank, devices: rank in the group that shares the rows, and its size.
     Returns:
         sum over this part's predictions, divided by `num_items_in_batch`, and the model's outputs. The sum over the
-        group is the loss of the whole rows.
+        group is the loss of the rows.
     """
     following = pad(inputs["labels"], (0, 1), value=IGNORE)[:, 1:]
     outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})

@@ -1,4 +1,4 @@
-"""Several ranks on a machine without an accelerator: what gloo needs, and nothing on any other machine.
+"""Patches for several ranks on a machine without an accelerator, with gloo.
 
 accelerate, Axolotl and DeepSpeed assume that ranks have GPUs. Without these patches, two CPU ranks silently train two
 separate models, or shard the model and read the same rows. They are applied only if there is no accelerator, and tests
@@ -12,7 +12,7 @@ import socket
 import sys
 
 DEVICE_MAP = {"": "cpu"}
-"""Axolotl puts LOCAL_RANK here, which names a GPU."""
+"""Axolotl sets this to LOCAL_RANK, which names a GPU."""
 
 
 def world_size() -> int:
@@ -28,10 +28,10 @@ def has_accelerator() -> bool:
 
 
 def use_all_cores() -> int:
-    """Lets a single process on a machine without an accelerator use every core; returns the number of threads.
+    """Makes a single process on a machine without an accelerator use every core; returns the number of threads.
 
-    accelerate's launcher sets OMP_NUM_THREADS=1, which halves the speed on two cores. `KORMO_CPU_THREADS` fixes
-    another number. Several ranks keep what their launcher gave them.
+    accelerate's launcher sets OMP_NUM_THREADS=1, which halves the speed on two cores. `KORMO_CPU_THREADS` sets
+    another number. With several ranks, the launcher's setting is kept.
     """
     import torch
 
@@ -52,7 +52,7 @@ def prepare(deepspeed: bool) -> bool:
     _default_to_gloo()
     _ask_no_gpu_about_peers()
     if deepspeed:
-        # accelerate never turns DeepSpeed on for a state that was told to use the CPU: it would train with plain DDP.
+        # accelerate does not enable DeepSpeed for a state with `cpu=True`: it would train with plain DDP.
         os.environ.pop("ACCELERATE_USE_CPU", None)
         os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
         _deepspeed_on_gloo()
@@ -76,7 +76,7 @@ def _default_to_gloo() -> None:
     def prepare_backend(
         self: object, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None
     ) -> object:
-        """accelerate's method with gloo where no backend is named."""
+        """accelerate's method, with gloo as the default backend."""
         return original(self, cpu, sagemaker_dp, backend or "gloo")
 
     prepare_backend._kormo = True  # type: ignore[attr-defined]
@@ -84,8 +84,8 @@ def _default_to_gloo() -> None:
 
 
 def _ask_no_gpu_about_peers() -> None:
-    """Axolotl asks whether GPUs reach each other, and goes on where torch is built for CPUs alone (AssertionError); a
-    torch built for CUDA without a driver raises RuntimeError there, which nobody catches."""
+    """Skips Axolotl's check of GPU peer access: it handles the AssertionError of a torch built for CPUs, but not the
+    RuntimeError of a torch built for CUDA without a driver."""
     import axolotl.utils.environment as module
 
     module.check_cuda_p2p_support = lambda: True
@@ -117,7 +117,7 @@ def _deepspeed_on_gloo() -> None:
 
 
 def _allow_bfloat16() -> None:
-    """transformers lets a CPU train in bfloat16 only in a state that was told to use the CPU."""
+    """Allows bfloat16 on CPUs, which transformers only does for a state with `cpu=True`."""
     import transformers.training_args as module
 
     module.is_torch_bf16_gpu_available = lambda: True

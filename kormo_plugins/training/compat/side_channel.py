@@ -1,8 +1,8 @@
-"""A side channel between ranks: small values over gloo, beside the tensors that training sends.
+"""A control channel between ranks: small values over gloo, separate from the tensors of training.
 
-What it carries (a flag at the end of each step, the list of a checkpoint's files) lives on the CPU, so asking costs
-a round trip of the network and never waits for a GPU. Every method is collective: all ranks call it, in the same
-order. With one rank nothing is sent.
+The values (a flag at the end of each step, the list of a checkpoint's files) are on the CPU, so a call costs a network
+round trip and never synchronizes with a GPU. Every method is collective: all ranks call it, in the same order. With one
+rank nothing is sent.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 PATIENCE = timedelta(hours=2)
-"""How long one rank waits for another: rank 0 may be hashing a checkpoint of hundreds of gigabytes."""
+"""Timeout of one rank waiting for another: rank 0 may be hashing a checkpoint of hundreds of gigabytes."""
 
 
 class ControlChannel:
-    """The ranks of this job; made once, when the process group exists.
+    """The ranks of this job; created once, when the process group exists.
 
     Attributes:
         rank: of this process.
@@ -36,11 +36,11 @@ class ControlChannel:
 
     @property
     def main(self) -> bool:
-        """Whether this is rank 0, which writes what is written once."""
+        """Whether this is rank 0, which writes shared files."""
         return self.rank == 0
 
     def highest(self, number: int) -> int:
-        """The highest of all ranks' numbers."""
+        """The maximum over all ranks."""
         if self.world == 1:
             return number
         import torch

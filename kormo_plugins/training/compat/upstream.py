@@ -111,13 +111,13 @@ def forget_deepspeed() -> None:
 
 
 def use_varlen_attention(precision: Precision) -> list[str]:
-    """Routes packed rows through torch's variable-length attention where it can run: half precision on CUDA.
+    """Routes packed rows through torch's variable-length attention if it can run: half precision on CUDA.
 
-    Axolotl decides by the dtype of the weights and so leaves float32 weights under bfloat16 autocast with a dense
-    mask, although the kernel sees bfloat16. Batches whose borders the collator says go past Axolotl's own search.
+    Axolotl decides by the dtype of the weights, so float32 weights under bfloat16 autocast get a dense mask, although
+    the kernel would get bfloat16. Batches with boundaries from the collator bypass Axolotl's search.
 
     Returns:
-        Lines to log; none where it cannot run.
+        Lines to log; empty if it cannot run.
     """
     import torch
 
@@ -132,10 +132,10 @@ def use_varlen_attention(precision: Precision) -> list[str]:
 
 
 def refuse_other_engine(trainer: object, stage: int | None) -> None:
-    """Compares the engine that Trainer ended up with and the recipe's.
+    """Compares Trainer's engine with the recipe's.
 
-    accelerate turns DeepSpeed on by environment variables, and where one of them is missing it trains with plain DDP
-    and says nothing.
+    accelerate enables DeepSpeed by environment variables; if one of them is missing, it silently trains with plain
+    DDP.
 
     Args:
         stage: the recipe's ZeRO stage; None: no DeepSpeed.
@@ -158,12 +158,12 @@ def _engine(stage: int | None) -> str:
 
 
 def is_quantized(model: object) -> bool:
-    """Whether the weights are held in a quantized form, whose dtype says nothing about precision."""
+    """Whether the weights are quantized, in which case their dtype is not the precision."""
     return bool(getattr(model, "is_quantized", False) or getattr(model, "is_loaded_in_4bit", False))
 
 
 def gathered(parameters: list[object]) -> contextlib.AbstractContextManager[object]:
-    """Inside, parameters that ZeRO-3 has divided among the ranks are whole; to be entered by all ranks together."""
+    """Context in which parameters partitioned by ZeRO-3 are gathered; collective."""
     if not any(hasattr(parameter, "ds_id") for parameter in parameters):
         return contextlib.nullcontext()
     import deepspeed
@@ -173,7 +173,7 @@ def gathered(parameters: list[object]) -> contextlib.AbstractContextManager[obje
 
 
 def shares_rows() -> tuple[int, int] | None:
-    """This process's place among those that share each row, and their number; None where rows are not shared."""
+    """Rank and size of the group that shares each row; None if rows are not shared."""
     loaded = sys.modules.get("axolotl.monkeypatch.ring_attn.patch")
     group = getattr(loaded, "RING_ATTN_GROUP", None)
     if group is None:
@@ -184,7 +184,7 @@ def shares_rows() -> tuple[int, int] | None:
 
 
 def no_second_model() -> None:
-    """Keeps Axolotl from loading the reference model of a run that computes its log-probabilities beforehand.
+    """Prevents Axolotl from loading the reference model of a run with precomputed log-probabilities.
 
     `setup_reference_model` loads a whole second model for every full fine-tuning; TRL then never uses it.
     """
@@ -195,7 +195,7 @@ def no_second_model() -> None:
         return
 
     def only_if_used(cfg: object, *args: object, **kwargs: object) -> object:
-        """Axolotl's function; None, and no model loaded, where the log-probabilities are computed beforehand."""
+        """Axolotl's function; returns None without loading a model if the log-probabilities are precomputed."""
         return None if cfg.precompute_ref_log_probs else original(cfg, *args, **kwargs)
 
     only_if_used.kormo = True  # type: ignore[attr-defined]
@@ -203,11 +203,11 @@ def no_second_model() -> None:
 
 
 def trackio_as_installed() -> None:
-    """Lets transformers' tracker start the trackio that is installed.
+    """Makes transformers' tracker compatible with the installed trackio.
 
     Axolotl up to 0.20 pins trackio 0.19, and the transformers that it pins passes `bucket_id`, which only a later one
-    has: a TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set
-    is left out. With 0.21, which pins a later trackio, everything is known and passed on.
+    has: a TypeError at the first step of every run that asks for trackio. Unset arguments that trackio does not know
+    are dropped. Axolotl 0.21 pins a later trackio, which knows all of them.
     """
     trackio: object = importlib.import_module("trackio")
     original = trackio.init

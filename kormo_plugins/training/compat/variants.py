@@ -1,4 +1,4 @@
-"""What differs between the Axolotls that are supported, in one place: each difference by the feature that is there.
+"""All differences between the supported versions of Axolotl, each detected by feature.
 
     feature                                  0.19                  0.20                  0.21
     plugins registered without being named   none                  its own               its own, and entry points
@@ -8,7 +8,7 @@
     rows shared by several devices           ring-flash-attn       ringmaster            ringmaster
     `post_train_unload` is called            after a training      after a training, and after one that failed
 
-Nothing else asks which Axolotl is there. What is asked here has a canary in `tests/training/test_variants.py`.
+No other module depends on the version of Axolotl. Each check has a canary test in `tests/training/test_variants.py`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 PLUGIN_GROUP = "axolotl.plugins"
-"""The group of entry points in which a distribution names its Axolotl plugins."""
+"""Entry point group of Axolotl plugins."""
 
 
 def plugin_name(name: str) -> str:
-    """The name by which Axolotl's manager knows a plugin, `package.module.Class`, also for `module:Class`."""
+    """Name of a plugin in Axolotl's manager: `package.module.Class`, also for `module:Class`."""
     return name.replace(":", ".")
 
 
 @functools.cache
 def entry_point_plugins() -> tuple[str, ...]:
-    """The plugins that Axolotl registers because an installed distribution names them; none where it does not look.
+    """Plugins that Axolotl registers from entry points; empty if this version does not read them.
 
-    Read from metadata alone. An Axolotl that looks into the group names plugins of its own there.
+    Only reads metadata. An Axolotl that reads the group also has plugins of its own in it.
     """
     try:
         looked_up = metadata.distribution("axolotl").entry_points.select(group=PLUGIN_GROUP)
@@ -45,7 +45,7 @@ def entry_point_plugins() -> tuple[str, ...]:
 
 
 def unnamed_plugins() -> tuple[str, ...]:
-    """Every plugin that Axolotl registers without a recipe naming it. Imports Axolotl."""
+    """Plugins that Axolotl registers without the recipe. Imports Axolotl."""
     from axolotl.integrations import base
 
     known = vars(base)
@@ -55,9 +55,9 @@ def unnamed_plugins() -> tuple[str, ...]:
 
 
 def call_after_merge(then: Callable[[], None]) -> None:
-    """Has `then` called when `axolotl merge-lora` has written the merged model, where no plugin hook says so.
+    """Calls `then` after `axolotl merge-lora` has written the merged model, for versions without a plugin hook.
 
-    The last one given counts: plugins register twice in that command.
+    The last `then` wins: plugins are registered twice in that command.
     """
     from axolotl.integrations.base import BasePlugin
 
@@ -68,7 +68,7 @@ def call_after_merge(then: Callable[[], None]) -> None:
     original = getattr(module.do_merge_lora, "kormo", module.do_merge_lora)
 
     def merge(*, cfg: object) -> None:
-        """Axolotl's merge of a LoRA, and then ours."""
+        """Axolotl's LoRA merge, followed by ours."""
         original(cfg=cfg)
         then()
 
@@ -78,7 +78,7 @@ def call_after_merge(then: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def taken_by_trl(dataset: object) -> Iterator[None]:
-    """Inside, TRL's DPOTrainer takes a dataset of this class as it takes those of `datasets` (it asks since 1.14)."""
+    """Context in which TRL's DPOTrainer accepts this class of dataset (it checks since 1.14)."""
     import trl.trainer.dpo_trainer as module
 
     names = vars(module)
@@ -91,14 +91,14 @@ def taken_by_trl(dataset: object) -> Iterator[None]:
 
 
 def training_failed() -> bool:
-    """Whether `post_train_unload` is called on the way out of a training that an error or a signal ended.
+    """Whether `post_train_unload` is called after an error or a signal.
 
-    Axolotl 0.20 and later call it in a `finally`; what is asked here is the error that is being handled.
+    Axolotl 0.20 and later call it in a `finally`; this checks for an exception that is being handled.
     """
     return sys.exception() is not None
 
 
 def shares_rows_by_ulysses() -> bool:
-    """Whether rows are shared by ringmaster, which hands whole rows and part of the heads to each device, documents
-    apart; before, ring attention knew rows and no documents."""
+    """Whether rows are shared with ringmaster, which gives each device whole rows and some of the heads, with documents
+    separated; the older ring attention does not separate documents."""
     return importlib.util.find_spec("axolotl.integrations.context_parallel") is not None

@@ -1,6 +1,6 @@
-"""Which Axolotl this package runs on. Asked first of all, and answered from the metadata of what is installed.
+"""The supported versions of Axolotl, checked first, from package metadata.
 
-Nothing here imports Axolotl: a version that is not supported may fail on import, in words that say nothing of it.
+Axolotl is not imported: an unsupported version may fail on import with an unrelated error.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from packaging.specifiers import SpecifierSet
 from kormo_plugins.errors import KormoError
 
 SUPPORTED = ">=0.19,<0.22"
-"""Versions of Axolotl, as `pyproject.toml` requires them and as `.ci/compat` tries them."""
+"""Versions of Axolotl, as in `pyproject.toml` and `.ci/compat`."""
 
 INSTALL = f"pip install 'axolotl[deepspeed]{SUPPORTED}'"
-"""The line to type. Axolotl 0.20 and later want Python 3.12, so on an older one pip finds 0.19 by itself."""
+"""The install command. Axolotl 0.20 and later require Python 3.12; on an older one pip selects 0.19."""
 
 ZSTANDARD = "pip install setuptools wheel cffi && pip install --no-build-isolation zstandard==0.22.0"
-"""What comes before it from Python 3.13 on. Axolotl pins this zstandard, which has no wheel there; it builds, with a C
-compiler, against a current cffi and not against the one that its own build asks for."""
+"""Required before it from Python 3.13. Axolotl pins this zstandard, which has no wheel there; it must be compiled
+against a current cffi instead of the one that its build requires."""
 
 
 def install_line(python: tuple[int, int] = sys.version_info[:2]) -> str:
-    """What to type to have a supported Axolotl on this Python."""
+    """The command that installs a supported Axolotl on this Python."""
     return f"{ZSTANDARD} && {INSTALL}" if python >= (3, 13) else INSTALL
 
 
@@ -37,12 +37,12 @@ def installed() -> str | None:
 
 
 def require_supported(version: str | None) -> str:
-    """The version, if this package runs on it.
+    """Returns the version if it is supported.
 
     Args:
         version: of `installed`.
     Raises:
-        KormoError: there is none, or one that nothing was tried on; the message has the line to type.
+        KormoError: not installed, or not supported; the message has the install command.
     """
     if version is None:
         raise KormoError(

@@ -38,7 +38,7 @@ class RunCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Takes over signals, and the removal of older checkpoints, which Trainer does too early."""
+        """Installs signal handlers, and takes over the removal of older checkpoints, which Trainer does too early."""
         self._ranks = ControlChannel()
         self._watch = Preemption(self._ranks)
         self._watch.start()
@@ -55,11 +55,11 @@ class RunCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Saves and stops if a rank was signalled."""
+        """Saves and stops if a rank received a signal."""
         self._watch.on_step_end(args, state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        """Marks what Trainer has just written."""
+        """Marks the checkpoint that Trainer has just written."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         best = [Path(state.best_model_checkpoint)] if state.best_model_checkpoint else []
         try:
@@ -70,7 +70,7 @@ class RunCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Leaves with status 75 if the run was stopped before its end."""
+        """Exits with status 75 if the run was stopped before its end."""
         self._watch.stop()
         args.save_total_limit = self._limit
         if self._watch.signal and state.global_step < state.max_steps:

@@ -60,14 +60,14 @@ def _begin(trainer: int, then: Init | None, worker: int) -> None:
     """In a new worker."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != trainer:  # it died before the line above
+    if os.getppid() != trainer:  # the trainer died before the line above
         os._exit(1)
     for number in SIGNALS:
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
-        # torch ends workers that do not leave by themselves with SIGTERM, so that one cannot be ignored: it is the
-        # sender that decides. It is blocked already where the worker was forked.
+        # torch sends SIGTERM to workers that do not exit, so it cannot be ignored: only the trainer's is accepted.
+        # It is already blocked if the worker was forked.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_wait_for, args=(trainer,), daemon=True, name="ends with its trainer").start()
     if then is not None:

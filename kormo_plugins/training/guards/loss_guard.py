@@ -27,7 +27,7 @@ from kormo_plugins.training.settings import StopOn
 
 FILE = "stopped.json"
 NAMED = 3
-"""Documents of each source that the message names; the file names all."""
+"""Maximum documents per source in the message; the file has all."""
 
 
 class LossSpikeGuard:
@@ -44,11 +44,11 @@ class LossSpikeGuard:
         self.remember(history)
 
     def remember(self, history: Iterable[float]) -> None:
-        """Adds losses of steps that were judged before."""
+        """Adds losses of earlier steps."""
         self.losses.extend(loss for loss in history if math.isfinite(loss))
 
     def judge(self, loss: float, grad_norm: float) -> str | None:
-        """What is wrong with a step, as text; None if nothing is, and then its loss is kept.
+        """Checks a step: returns what is wrong, or None, in which case its loss is added to the history.
 
         Args:
             loss: of the global batch, per predicted token.
@@ -75,7 +75,7 @@ def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dic
     """A description of a global batch with the loss of each row, NaN first, then the highest.
 
     Args:
-        losses: mean loss of each sample, in the order of the batch; None if they could not be had.
+        losses: mean loss of each sample, in the order of the batch; None if not available.
     """
     if losses is None:
         return dict(batch)
@@ -85,7 +85,7 @@ def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dic
 
 
 def documents(batch: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The ids of a batch's documents by source, in order, each once; as `mixture/report.py` describes a batch."""
+    """Unique ids of a batch's documents by source, in order, from a description of `mixture/report.py`."""
     found: dict[str, dict[str, None]] = {}
     for sample in batch["samples"]:
         ids = found.setdefault(sample["source"], {})
@@ -96,11 +96,11 @@ def documents(batch: Mapping[str, Any]) -> dict[str, list[str]]:
 def stopped(
     output_dir: Path, step: int, steps: int | None, reason: str, batch: Mapping[str, Any] | None, last: str | None
 ) -> KormoError:
-    """The message that ends the run.
+    """The error that ends the run.
 
     Args:
         step: number of the step from 0, as `kormo data batch --step` counts.
-        reason: what `LossSpikeGuard.judge` said.
+        reason: from `LossSpikeGuard.judge`.
         batch: description of the global batch; None if the rows are not ours.
         last: name of the last complete checkpoint.
     """
@@ -125,13 +125,13 @@ def stopped(
 
 
 def write_report(output_dir: Path, **values: object) -> None:
-    """Keeps `values` as `stopped.json` beside the run's other records; NaN and infinity as words."""
+    """Writes `values` to `stopped.json` in the run's folder; NaN and infinity as strings."""
     output_dir.mkdir(parents=True, exist_ok=True)
     write_json(output_dir / FILE, _sound(values))
 
 
 def _sound(value: object) -> object:
-    """The value with NaN and infinity as words, which JSON has no numbers for."""
+    """The value with NaN and infinity as strings, since JSON has no numbers for them."""
     if isinstance(value, Mapping):
         return {key: _sound(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

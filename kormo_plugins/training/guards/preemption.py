@@ -1,8 +1,8 @@
 """Orderly exit: a signal causes a complete checkpoint after the current step and an exit status of its own.
 
-1. SIGTERM, SIGUSR1 or SIGINT sets a flag in the process that got it, and nothing else happens inside the handler.
+1. The handler of SIGTERM, SIGUSR1 and SIGINT only sets a flag in the process that received the signal.
 2. At the end of every optimizer step the ranks take the maximum of their flags, so one signalled rank is enough.
-3. If it is set, all ranks write a checkpoint at that step, rank 0 writes `preempted.json` beside it, and all leave
+3. If it is set, all ranks write a checkpoint at that step, rank 0 writes `preempted.json` beside it, and all exit
    with status 75 (EX_TEMPFAIL of sysexits.h: try again later).
 
 A second SIGINT, two seconds or more after the first, ends the process at once (Ctrl-C reaches a rank twice: from the
@@ -38,7 +38,7 @@ class Preemption(TrainerCallback):
     """Watches for signals between `start` and `stop`, and asks Trainer to save and stop.
 
     Attributes:
-        signal: number of the signal that the ranks agreed on; 0 while there is none.
+        signal: number of the signal that the ranks agreed on; 0: none.
     """
 
     def __init__(self, ranks: ControlChannel) -> None:
@@ -48,14 +48,14 @@ class Preemption(TrainerCallback):
         self._before: dict[int, object] = {}
 
     def start(self) -> None:
-        """Takes over the signals; Axolotl's own SIGINT handler saves bare weights and reports success."""
+        """Installs the handlers; Axolotl's SIGINT handler would save bare weights and report success."""
         if threading.current_thread() is not threading.main_thread():
-            return  # a Ray worker: Ray decides what signals mean there, and Python allows no handler
+            return  # a Ray worker: Ray handles signals, and Python only allows handlers in the main thread
         for number in SIGNALS:
             self._before[number] = signal.signal(number, self._receive)
 
     def stop(self) -> None:
-        """Gives the signals back: to the operating system's default, not to Axolotl's handler."""
+        """Resets the handlers to the operating system's defaults, not to Axolotl's handler."""
         for number in self._before:
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
         self._before = {}
@@ -73,13 +73,13 @@ class Preemption(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Lets the workers that read the data obey this process alone."""
+        """Shields the data loader workers from signals."""
         shield(kwargs.get("train_dataloader"))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Asks all ranks; one signalled rank stops all of them after the same step."""
+        """Exchanges the flags: one signalled rank stops all ranks after the same step."""
         self.signal = self._ranks.highest(self._received)
         if self.signal:
             control.should_save = control.should_training_stop = True

@@ -30,10 +30,10 @@ def write(output_dir: Path, step: int, number: int) -> None:
 
 
 def read(output_dir: Path) -> dict[str, object] | None:
-    """What `preempted.json` says; None if the run in this folder was not preempted.
+    """Reads `preempted.json`; None if the run in this folder was not preempted.
 
     Raises:
-        KormoError: it is damaged, or not what we write.
+        KormoError: the file is damaged or has an unknown format.
     """
     path = output_dir / FILE
     if not path.is_file():

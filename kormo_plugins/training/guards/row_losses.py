@@ -1,7 +1,7 @@
 """The loss of each row of a step, recomputed when the step has stopped the run, to show which rows stand out.
 
 The micro-batches of the step go through the model again, without gradients and with the weights as they were before
-its update (DeepSpeed has already made it). What a custom objective added is not in these losses.
+its update (DeepSpeed has already made it). Terms of a custom objective are not included.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def per_row_loss(
     """Mean loss of each row of the global batch, in the order of the data; called on every rank.
 
     Args:
-        trainer: whose model is asked.
-        losses: hooked to that model.
+        trainer: of the model.
+        losses: attached to that model.
         batches: this rank's micro-batches; micro-batch m of a step is of rank m modulo the number of ranks.
     Returns:
-        None if some rank could not say (out of memory, no logits), or if no row has a loss: DeepSpeed has made the
-        update already, and after a NaN there are no weights to ask.
+        None if a rank failed (out of memory, no logits), or if no row has a loss: DeepSpeed has already made the
+        update, and after a NaN the weights are unusable.
     """
     means: list[torch.Tensor] = []
     try:
@@ -41,7 +41,7 @@ def per_row_loss(
                 found = losses.rows(trainer.model_wrapped(**inputs), inputs["labels"])
             if found is not None:
                 means.append(found[0] / found[1].clamp(min=1))
-    except RuntimeError:  # the message that this belongs to matters more
+    except RuntimeError:  # the error message of the guard must not be lost
         means = []
     finally:
         losses.measuring = False

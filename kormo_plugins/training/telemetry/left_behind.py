@@ -1,4 +1,4 @@
-"""What a finished run left besides its model, before it goes to others: whether it is as the run wrote it."""
+"""Verifies the files of a finished run besides its model before they are published: whether they were modified."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_left_behind(run: Path) -> None:
     """Compares record, recipe, metrics, samples and scores with what was written.
 
     Raises:
-        KormoError: names the first file that is another now.
+        KormoError: names the first modified file.
     """
     check_scores(run)
     _check_records(run)
@@ -31,7 +31,7 @@ def check_left_behind(run: Path) -> None:
 
 
 def changed_card(run: Path) -> bool:
-    """Whether the model card was edited or removed after the run had ended, as people may: others get what is there."""
+    """Whether the model card was edited or removed after the end of the run, which is allowed."""
     return bool(record_fault(run / CARD))
 
 
@@ -39,7 +39,7 @@ def check_scores(run: Path) -> None:
     """Compares `evaluation.json` with its own checksum.
 
     Raises:
-        KormoError: the scores are not those that were measured.
+        KormoError: the scores were modified.
     """
     path = run / EVALUATION
     if not path.is_file():
@@ -50,7 +50,7 @@ def check_scores(run: Path) -> None:
 
 
 def _check_records(run: Path) -> None:
-    """Refuses metrics and samples that are not those with which the run ended, and a recipe that is not the run's."""
+    """Refuses metrics and samples that were modified after the end of the run, and a recipe that is not the run's."""
     found = [(run / name, record_fault(run / name)) for name in (METRICS, SAMPLES)]
     sha256, recipe = read_record(run).get("recipe_sha256"), run / RESOLVED
     changed = sha256 is not None and (not recipe.is_file() or sha256_of(recipe.read_bytes()) != sha256)
@@ -61,7 +61,7 @@ def _check_records(run: Path) -> None:
 
 
 def _check_metrics(run: Path) -> None:
-    """Refuses metrics with lines that no run logs, or, where no checksum says that they are whole, with too few."""
+    """Refuses metrics with invalid lines, or, without a checksum, with missing steps."""
     recorded = METRICS in (read_marker(run).get("records") or {})
     path, steps = run / METRICS, read_record(run).get("steps")
     found = read_metrics_file(path)

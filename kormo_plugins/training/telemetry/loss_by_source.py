@@ -1,16 +1,16 @@
-"""The loss of a step by source and by language, looked at and never touched.
+"""The loss of a step by source and by language, measured without any effect on training.
 
 A row is of one source, so the loss by source is the loss by row: S_s = Σ over rows r of source s of Σ over predicted
-tokens t of −log p(t), and Σ_s S_s / Σ_s n_s is the step's loss itself. It is taken from the forward that training
-makes anyway:
+tokens t of −log p(t), and Σ_s S_s / Σ_s n_s is the step's loss itself. It is computed from the forward of the
+training step:
 
-* the model told the losses of its tokens (`one_pass.py`): they are summed by row, which costs nothing;
-* another model gave logits: their log-softmax is taken once more, row by row;
-* a fused kernel gave neither: the states that enter the output layer are kept by a hook, and the output layer is
-  multiplied again, a chunk of tokens at a time. That is a third of the layer's own training cost.
+* the model returned token losses (`one_pass.py`): they are summed by row, at no cost;
+* the model returned logits: their log-softmax is computed again, row by row;
+* a fused kernel returned neither: a hook keeps the inputs of the output layer, and its product is computed again, a
+  chunk of tokens at a time. That is a third of the layer's own training cost.
 
-All happen only on steps that will be logged, without gradients, so that training is bit for bit the same with and
-without them. Over ranks the sums are added up, so every rank reports the whole batch.
+This only happens on logged steps and without gradients, so training is bit-identical with and without it. Sums are
+reduced over ranks, so every rank reports the whole batch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IGNORE = -100
 """Label of a token that is not predicted (torch's and transformers' convention)."""
 
 CHUNK = 1024
-"""Tokens whose logits exist at a time: 0.5 GB in float32 for the 10B's vocabulary."""
+"""Tokens whose logits are computed at a time: 0.5 GB in float32 for the 10B's vocabulary."""
 
 Scores = Callable[[int, slice], torch.Tensor]
 Reduce = Callable[[torch.Tensor], torch.Tensor]
@@ -72,8 +72,8 @@ class LossBySource:
         self._output_layer: Any = None
 
     def attach(self, model: PreTrainedModel) -> None:
-        """Hooks the body of a causal language model that does not tell its tokens' losses: what leaves it enters the
-        output layer. A model without these parts is measured by its logits alone."""
+        """Hooks the body of a causal language model without token losses, to keep the inputs of the output layer. A
+        model without these parts is only measured by its logits."""
         if one_pass.installed(model) or not (hasattr(model, "get_decoder") and hasattr(model, "get_output_embeddings")):
             return
         self._output_layer = model.get_output_embeddings()
@@ -92,7 +92,7 @@ class LossBySource:
         Args:
             outputs: of the model, with or without `logits`.
             labels: int64 [rows, tokens].
-            sources: int64 [rows], places in the names of sources.
+            sources: int64 [rows], indices into the names of sources.
         """
         found = self.rows(outputs, labels)
         if found is None:
@@ -103,7 +103,7 @@ class LossBySource:
         self._table.index_add_(0, sources.to(sums.device), torch.stack([sums, counts], dim=1))
 
     def rows(self, outputs: object, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """`row_losses` of the forward that was just made; None if it left neither losses, logits nor states."""
+        """`row_losses` of the last forward; None if it returned neither losses, logits nor states."""
         named = outputs if hasattr(outputs, "get") else {}
         losses, logits = named.get("token_losses"), named.get("logits")
         if losses is not None:
@@ -120,7 +120,7 @@ class LossBySource:
             return row_losses(labels, lambda row, part: cast[row, part] @ weight.T)
 
     def collect(self, reduce: Reduce, device: torch.device) -> dict[str, float]:
-        """The step's values for the log, and a fresh start.
+        """Returns the step's values for the log, and resets.
 
         Args:
             reduce: sum over ranks; called on every rank.

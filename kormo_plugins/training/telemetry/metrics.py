@@ -1,9 +1,9 @@
-"""What is known about a running training: `Meter` adds it to the logs, `metrics.jsonl` keeps all of them.
+"""Metrics of a running training: `Meter` adds them to the logs, which are written to `metrics.jsonl`.
 
-Everything goes through the trainer's own `log`, so TensorBoard, W&B and trackio see what the file has:
+Everything passes through the trainer's `log`, so TensorBoard, W&B and trackio get the same values as the file:
 
     loss, grad_norm, learning_rate      of Trainer: the loss is the mean of the steps since the last log
-    tokens, sample                      places seen in all, and the position in the data: the next sample's index
+    tokens, sample                      total positions seen, and the index of the next sample
     tokens_per_second, mfu              since the last log (`throughput.py`)
     batch_loss, loss/source/NAME, …     of the logged step alone (`losses.py`)
     loss/load_balance, loss/future_1, … likewise: terms that the model itself adds to the loss (`parts` of its outputs)
@@ -37,7 +37,7 @@ class Meter:
     """Measures one training, on every rank.
 
     Args:
-        settings: the recipe in the training room's terms.
+        settings: of the recipe.
         model: the bare model, not wrapped.
         device: of this rank, a torch.device.
         world_size: number of ranks.
@@ -53,13 +53,13 @@ class Meter:
         self.measuring = False
         self._tokens = 0  # of this rank since the last log
         self._seen = 0  # of all ranks in this process
-        # the sum of positions, on the device, and below their number, of the measured step
+        # sum of positions of the measured step, on the device; below, their number
         self._positions: torch.Tensor | float = 0.0
         self._positions_count = 0
         self._parts: dict[str, torch.Tensor | float] = {}  # sums over the micro-batches of the measured step
 
     def begin(self, inputs: Mapping[str, torch.Tensor], measure: bool) -> None:
-        """Before the forward of a micro-batch; `measure`: its step will be logged."""
+        """Call before the forward of a micro-batch; `measure`: its step will be logged."""
         self.speed.start()
         self.measuring = self.losses.measuring = measure
         ids = inputs.get("input_ids")
@@ -67,7 +67,7 @@ class Meter:
         self._tokens += 0 if ids is None else ids.numel() // devices
 
     def end(self, inputs: Mapping[str, torch.Tensor], outputs: object, sources: torch.Tensor | None) -> None:
-        """After the forward of a micro-batch.
+        """Call after the forward of a micro-batch.
 
         Args:
             sources: int64 [rows], the collator's column, or None.
@@ -81,12 +81,12 @@ class Meter:
             self._positions = self._positions + positions.sum()
             self._positions_count += positions.numel()
         if upstream.shares_rows() is not None:
-            return  # no device has the whole row, so its loss is not told by source
+            return  # no device has the whole row, so there is no loss by source
         if sources is not None and self.settings.sources and inputs.get("labels") is not None:
             self.losses.add(outputs, inputs["labels"], sources)
 
     def collect(self, step: int, reduce: Reduce) -> dict[str, float]:
-        """What is added to a log after `step` optimizer steps; called on every rank.
+        """The values added to a log after `step` optimizer steps; called on every rank.
 
         Args:
             reduce: tensor -> its sum over ranks.
@@ -115,7 +115,7 @@ class Meter:
 
 
 def logs_next(args: TrainingArguments, state: TrainerState) -> bool:
-    """Whether the step that is being computed will be logged (as `DefaultFlowCallback` decides)."""
+    """Whether the current step will be logged (as in `DefaultFlowCallback`)."""
     step = state.global_step + 1
     if args.logging_first_step and step == 1:
         return True
@@ -124,7 +124,7 @@ def logs_next(args: TrainingArguments, state: TrainerState) -> bool:
 
 
 class MetricsFile(TrainerCallback):
-    """Appends each log of the main process to `metrics.jsonl`, in the run's folder."""
+    """Appends each log of the main process to `metrics.jsonl` in the run's folder."""
 
     def __init__(self, output_dir: Path) -> None:
         self.path = output_dir / FILE
@@ -133,7 +133,7 @@ class MetricsFile(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Notes where a resumed run takes over, or that one which was killed before any checkpoint begins again."""
+        """Writes the step of a resume, or that a run without a checkpoint starts again."""
         if not state.is_world_process_zero or self._begun:
             return
         self._begun = True
@@ -151,7 +151,7 @@ class MetricsFile(TrainerCallback):
         **kwargs: object,
     ) -> None:
         """Writes one line: the step, the logs, the time."""
-        self.on_train_begin(args, state, control)  # another callback may log in its own, before ours
+        self.on_train_begin(args, state, control)  # another callback's on_train_begin may log before ours
         if state.is_world_process_zero:
             self._write({"step": state.global_step, **(logs or {}), "time": time.time()})
 

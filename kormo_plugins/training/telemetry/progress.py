@@ -1,8 +1,8 @@
 """The progress of training: a bar on a terminal, whole lines in a log file.
 
-A bar rewrites its line with carriage returns, which a log file keeps all of. So where stderr is no terminal, a line
-is written every `FIRST` seconds at the beginning and every hundredth of the time that has passed later, at most
-every `LAST` seconds: some hundreds of lines for a run of a day as for one of a month.
+A bar rewrites its line with carriage returns, all of which end up in a log file. So if stderr is not a terminal, a line
+is written every `FIRST` seconds at the beginning, later every hundredth of the elapsed time, but at least every `LAST`
+seconds: some hundreds of lines for a run of a day or of a month.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 FIRST, LAST = 10.0, 600.0
-"""Shortest and longest time between two lines of a log, in seconds."""
+"""Minimum and maximum seconds between two lines of a log."""
 
 TERMINAL = 0.2
-"""Seconds between two pictures of the bar."""
+"""Seconds between two updates of the bar."""
 
 RECENT = 60
-"""Steps that the estimate of the time left looks back on."""
+"""Number of recent steps in the estimate of the remaining time."""
 
 
 class Progress(TrainerCallback):
-    """Shows how far the training is; on the main process only.
+    """Shows the progress of training on the main process.
 
     Args:
-        stream: where to; stderr by default.
+        stream: output; default: stderr.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -45,7 +45,7 @@ class Progress(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Starts the clock where a resumed run starts."""
+        """Starts the clock, at the step of a resumed run."""
         self._start = self._shown = time.monotonic()
         self._recent.clear()
         self._recent.append((self._start, state.global_step))
@@ -60,13 +60,13 @@ class Progress(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Remembers what to show."""
+        """Stores the values to show."""
         self._logs |= {key: logs[key] for key in ("loss", "tokens_per_second", "mfu") if key in logs} if logs else {}
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Shows the state, if it is time to."""
+        """Shows the state if the interval has passed."""
         now = time.monotonic()
         self._recent.append((now, state.global_step))
         every = TERMINAL if self.terminal else min(max(FIRST, (now - self._start) / 100), LAST)
@@ -78,7 +78,7 @@ class Progress(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """The last state stays."""
+        """Shows the final state."""
         if state.is_world_process_zero:
             self._show(state)
             if self.terminal:
@@ -124,7 +124,7 @@ def clock(seconds: float) -> str:
 
 
 def replace_bars(trainer: Trainer) -> Progress:
-    """Takes the trainer's own bars and printed dictionaries away; returns what comes in their place."""
+    """Replaces the trainer's bars and printed dictionaries; returns the replacement."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     for kind in (ProgressCallback, PrinterCallback):
@@ -133,7 +133,7 @@ def replace_bars(trainer: Trainer) -> Progress:
 
 
 def quiet_libraries() -> None:
-    """Where stderr is a log file, the bars of transformers and datasets (loading weights, mapping rows) are off."""
+    """Disables the bars of transformers and datasets (loading weights, mapping rows) if stderr is not a terminal."""
     if sys.stderr.isatty():
         return
     import datasets

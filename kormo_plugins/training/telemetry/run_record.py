@@ -1,6 +1,6 @@
-"""`run.json`: what a run is, so that a resume can tell whether it is still the same one.
+"""`run.json`: the identity of a run, which a resume must match.
 
-It has a checksum of itself; one of an earlier version, which names no format, has none and is read as it stands.
+It contains its own checksum; files of earlier versions, without a format, have none and are read unchecked.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from kormo_plugins.store.json_file import SEALED, check_shape, read_object, seal
 
 FILE = "run.json"
 RESOLVED = "recipe.yml"
-"""Beside it: the recipe with everything that it extends."""
+"""File beside it: the resolved recipe."""
 PACKAGES = ("kormo-plugins", "axolotl", "torch", "transformers", "accelerate", "deepspeed", "trl", "liger-kernel")
 FIX = "restore it from a copy; without one, move the folder away and train again (an exported model stays usable)"
 IDENTITY = ("tokenizer", "weights", "seed")
-"""What must not change under a run. Data are compared step by step (`mixture/resume.py`); everything else (learning
-rate, length) is the user's to change."""
+"""Keys that must not change during a run. Data are compared step by step (`mixture/resume.py`); users may change
+everything else (learning rate, length)."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes."""
+    """Versions of Python and the libraries."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -39,13 +39,13 @@ def versions() -> dict[str, str]:
 
 
 def check_same_run(output_dir: Path, identity: Mapping[str, object], allowed: Collection[str]) -> None:
-    """Refuses to go on with another run's folder.
+    """Refuses to continue in another run's folder.
 
     Args:
-        identity: `tokenizer`, `weights` and `seed` of the run that is about to start.
+        identity: `tokenizer`, `weights` and `seed` of the run to start.
         allowed: differences that the recipe accepts (`kormo.allow_changed`).
     Raises:
-        KormoError: something else differs; the message says what, before and now.
+        KormoError: something else differs; the message has the old and new values.
     """
     before = read_record(output_dir).get("identity")
     if before is None:
@@ -67,7 +67,7 @@ def read_record(output_dir: Path) -> dict[str, Any]:
     """The folder's `run.json`; empty if there is none.
 
     Raises:
-        KormoError: it is damaged, or not what we write.
+        KormoError: the file is damaged or has an unknown format.
     """
     path = output_dir / FILE
     if not path.is_file():
@@ -80,7 +80,7 @@ def read_record(output_dir: Path) -> dict[str, Any]:
 
 
 def write_record(output_dir: Path, record: Mapping[str, object]) -> None:
-    """Writes `run.json` with the versions of what computes and a checksum of itself, atomically."""
+    """Writes `run.json` with versions and its own checksum, atomically."""
     output_dir.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**record, "versions": versions(), "format": SEALED}, ensure_ascii=False, default=str)
     value = sealed(json.loads(redact(text)))

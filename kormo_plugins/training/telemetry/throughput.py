@@ -1,10 +1,10 @@
-"""How fast training goes: tokens per second, and the share of the device's arithmetic that is used.
+"""Training throughput: tokens per second, and model FLOPs utilization (MFU).
 
     MFU = FLOPs per token × tokens per second / (devices × peak FLOP/s)         (`flops.py`; PaLM, appendix B)
 
-Time is wall time from one log to the next, with everything in it: waiting for data, logging, saving. Tokens are
-places in rows, padding included, as the device computes those too. MFU is left out where the peak is not known, or
-where some weights are frozen and the formula is another.
+Time is the total wall time between two logs, including data loading, logging and saving. Tokens are positions in rows,
+including padding, since these are computed too. MFU is omitted if the peak is not known, or if some weights are frozen,
+since the formula does not apply.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 LLAMA_LIKE = ("llama", "mixtral")
-"""Model types of transformers whose FLOPs `flops.py` counts; those of ours all are."""
+"""Model types of transformers that `flops.py` supports, besides all of ours."""
 
 
 class Throughput:
@@ -43,8 +43,8 @@ class Throughput:
         """Speed since the last mark, for the log.
 
         Args:
-            tokens: that all ranks have computed since then.
-            mean_position: of the tokens, where positions restart at each document.
+            tokens: computed by all ranks since then.
+            mean_position: of the tokens, if positions restart at each document.
         """
         if self._since is None or not tokens:
             return {}
@@ -60,7 +60,7 @@ class Throughput:
 
 
 def shape_of(model: torch.nn.Module) -> Shape | None:
-    """The shape of a model that is trained whole and is built like Llama; None otherwise."""
+    """The shape of a fully trained model with Llama's architecture; None otherwise."""
     config: Any = getattr(model, "config", None)
     kind = str(getattr(config, "model_type", ""))
     known = kind in LLAMA_LIKE or kind == "kormo" or kind.startswith("kormo_")

@@ -1,4 +1,4 @@
-"""Benchmarks answered in words: prompts and scores, as the task files name them."""
+"""Prompts and scores of benchmarks with generated answers; the task files refer to them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ score_choice, score_number, score_short = scoring.score_choice, scoring.score_nu
 
 
 def number_prompt(doc: dict[str, object]) -> str:
-    """A mathematical question; the answer is asked for in a box."""
+    """Prompt of a mathematical question, to be answered in `\\boxed{}`."""
     question = str(doc["question"]).strip()
     return f"다음 문제를 풀고, 마지막 줄에 최종 답을 \\boxed{{답}} 꼴로 쓰십시오.\n\n{question}"
 
 
 def short_prompt(doc: dict[str, object]) -> str:
-    """A question of fact; `problem` in the copies on the hub, else `question`."""
+    """Prompt of a factual question: the column `problem` of the copies on the hub, else `question`."""
     question = str(doc["problem"] if "problem" in doc else doc["question"]).strip()
     return f"다음 질문에 짧게 답하십시오. 모르면 모른다고 하십시오. '답:' 뒤에 답만 쓰십시오.\n\n{question}"

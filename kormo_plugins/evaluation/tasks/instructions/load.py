@@ -1,4 +1,4 @@
-"""Instruction following for the harness: our Korean prompts, in memory, and how both languages are scored."""
+"""Instruction following for the harness: our Korean prompts, in memory, and the scores of both languages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def dataset(**_: object) -> DatasetDict:
-    """One split, `test`, of our Korean prompts; arguments as text, since they differ from row to row."""
+    """One split, `test`, of our Korean prompts; arguments are JSON text, since their keys differ between rows."""
     from datasets import Dataset, DatasetDict
 
     rows = [{**item, "kwargs": json.dumps(item["kwargs"], ensure_ascii=False)} for item in items()]

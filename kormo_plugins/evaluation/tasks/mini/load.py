@@ -1,4 +1,4 @@
-"""The mini suite's items as the harness wants them: a data set made in memory, from `dataset_kwargs`."""
+"""The mini suite's items as an in-memory dataset for the harness, selected by `dataset_kwargs`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def dataset(family: str, language: str, **_: object) -> DatasetDict:
-    """One split, `test`. The harness passes a task's metadata along with its `dataset_kwargs`."""
+    """One split, `test`. The harness passes a task's metadata together with its `dataset_kwargs`."""
     from datasets import Dataset, DatasetDict
 
     return DatasetDict({"test": Dataset.from_list(items(family, language))})
