@@ -18,8 +18,8 @@ SHIPPED = "shipped"
 
 
 def code_hashes() -> dict[str, str]:
-    """SHA-256 of each file of this package that can change a result, by its relative path: modules, word lists, weights,
-    tasks and templates."""
+    """SHA-256 of each file of this package that can change a result, by its relative path: modules, word lists,
+    weights, tasks and templates."""
     root = Path(kormo_plugins.__file__).parent
     names = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
     code = [name for name in names if name.suffix not in NO_CODE and name.parts[0] != SHIPPED and name.name[0] != "."]
