@@ -118,7 +118,11 @@ def test_the_users_own_text(opened: Any, registry: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "depths", "told"),
-    [([1000], [50], "512 positions"), ([20], [50], "alone fill this length"), ([200], [101], "a depth is a percentage")],
+    [
+        ([1000], [50], "512 positions"),
+        ([20], [50], "alone fill this length"),
+        ([200], [101], "a depth is a percentage"),
+    ],
 )
 def test_lengths_and_depths_that_cannot_be(
     lengths: Sequence[int], depths: Sequence[int], told: str, opened: Any, registry: Any

@@ -68,7 +68,8 @@ def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def _languages(recipe: Resolved) -> set[str]:
-    """The declared languages of the documents; empty if a step, a column or a generator determines them."""
+    """The languages of the documents, as declared or as a step `language` keeps them; empty if a column or a generator
+    determines them."""
     data = recipe.get("kormo.data")
     sources = data.get("sources") if isinstance(data, Mapping) else None
     found: set[str] = set()
@@ -77,10 +78,19 @@ def _languages(recipe: Resolved) -> set[str]:
         columns = (source.get("reader") or {}).get("columns") or {}
         language = source.get("language", UNKNOWN)
         said_elsewhere = "language" in columns or (source.get("generator") is not None and language == UNKNOWN)
-        if said_elsewhere or any(_name(step) == "language" for step in steps):
+        if said_elsewhere:
             return set()
-        found.add(str(language))
+        kept = [_kept(step) for step in steps if _name(step) == "language"]
+        if not all(kept):
+            return set()
+        found |= set(kept[-1]) if kept else {str(language)}
     return found
+
+
+def _kept(step: object) -> list[str]:
+    """The languages that a step `language` lets through; none if it lets every one through, or names them itself."""
+    keep = step.get("keep") if isinstance(step, Mapping) and step.get("model") is None else None
+    return [str(code) for code in keep] if isinstance(keep, list | tuple) else []
 
 
 def _name(step: object) -> object:
