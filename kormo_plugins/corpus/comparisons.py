@@ -29,6 +29,13 @@ def named_steps(name: str, source: Source, recipe: CorpusRecipe, components: Reg
 
 def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice]:
     """Warnings about steps that do nothing as they are configured, each once per place."""
+    if recipe.steps and recipe.sources and all(source.steps is not None for source in recipe.sources.values()):
+        yield Notice(
+            where="steps",
+            found=", ".join(step.name for step in recipe.steps),
+            why="each source has steps of its own, which take the place of these, so they clean nothing",
+            do="move them into the sources, or leave out `steps` of the sources that they are for",
+        )
     places = {f"steps[{index}]": chosen for index, chosen in enumerate(recipe.steps)}
     for name, source in recipe.sources.items():
         places |= {f"sources.{name}.steps[{index}]": chosen for index, chosen in enumerate(source.steps or ())}

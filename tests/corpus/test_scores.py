@@ -330,3 +330,14 @@ def test_the_reader_of_seeds_is_checked_before_anything_is_read(tmp_path: Path, 
     recipe.write_text(f"name: d\nsources: {{made: {{license: unknown, generator: {made}}}}}\n")
     with pytest.raises(KormoError, match="openai_endpoint: seeds"):
         validate(recipe)
+
+
+def test_steps_that_no_source_takes_are_told(tmp_path: Path) -> None:
+    recipe = tmp_path / "data.yml"
+    reader = "license: unknown, reader: {name: jsonl, path: web.jsonl}"
+    text = "name: own\nsources: {web: {%s%s}}\nsteps: [{name: normalize}]\n"
+    recipe.write_text(text % (reader, ", steps: [{name: korean}]"))
+    (warning,) = validate(recipe).warnings
+    assert warning.where == "steps" and "clean nothing" in warning.why
+    recipe.write_text(text % (reader, ""))
+    assert validate(recipe).warnings == ()
