@@ -29,7 +29,8 @@ def named_steps(name: str, source: Source, recipe: CorpusRecipe, components: Reg
 
 def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice]:
     """Warnings about steps that do nothing as they are configured, each once per place."""
-    if recipe.steps and recipe.sources and all(source.steps is not None for source in recipe.sources.values()):
+    cleaned = recipe.documents_of.values()
+    if recipe.steps and cleaned and all(source.steps is not None for source in cleaned):
         yield Notice(
             where="steps",
             found=", ".join(step.name for step in recipe.steps),

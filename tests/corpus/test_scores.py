@@ -333,11 +333,14 @@ def test_the_reader_of_seeds_is_checked_before_anything_is_read(tmp_path: Path, 
 
 
 def test_steps_that_no_source_takes_are_told(tmp_path: Path) -> None:
+    """A source of tokens takes no steps, and is none that they are for."""
     recipe = tmp_path / "data.yml"
     reader = "license: unknown, reader: {name: jsonl, path: web.jsonl}"
-    text = "name: own\nsources: {web: {%s%s}}\nsteps: [{name: normalize}]\n"
-    recipe.write_text(text % (reader, ", steps: [{name: korean}]"))
-    (warning,) = validate(recipe).warnings
-    assert warning.where == "steps" and "clean nothing" in warning.why
-    recipe.write_text(text % (reader, ""))
-    assert validate(recipe).warnings == ()
+    text = "name: own\nsources:\n  web: {%s%s}\n%ssteps: [{name: normalize}]\n"
+    tokens = "  trove: {license: unknown, language: ko, tokens: {format: datatrove, path: trove}}\n"
+    for more in ("", tokens):
+        recipe.write_text(text % (reader, ", steps: [{name: korean}]", more))
+        (warning,) = validate(recipe).warnings
+        assert warning.where == "steps" and "clean nothing" in warning.why
+        recipe.write_text(text % (reader, "", more))
+        assert validate(recipe).warnings == ()

@@ -41,7 +41,7 @@ def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
         return
     shares = trained.get("shares", TokenizerParams.model_fields["shares"].default)
     for language in shares if isinstance(shares, Mapping) else ():
-        if language not in languages:
+        if not {str(language), str(language).partition("-")[0]} & languages:  # `keep: [zh]` lets zh-Hant through
             yield KormoError(
                 where=recipe.where(f"kormo.tokenizer.train.shares.{language}"),
                 found=f"a share of {language}, with sources in {', '.join(sorted(languages))}",
