@@ -40,11 +40,11 @@ class LigerParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rms_norm: bool = Field(default=True, description="RMSNorm in one kernel")
-    rope: bool = Field(default=True, description="rotary embedding of queries and keys in one kernel")
-    swiglu: bool = Field(default=True, description="the gate of the MLP in one kernel")
+    rms_norm: bool = Field(default=True, description="fused RMSNorm")
+    rope: bool = Field(default=True, description="fused rotary embedding of queries and keys")
+    swiglu: bool = Field(default=True, description="fused gate of the MLP")
     fused_linear_cross_entropy: bool = Field(
-        default=True, description="output layer and loss in one, so that the logits are never held"
+        default=True, description="fused output layer and cross entropy, so that the logits are never stored"
     )
 
     def axolotl_keys(self) -> dict[str, bool]:

@@ -35,13 +35,15 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 class HubParams(Strict):
     """A dataset of the hub."""
 
-    dataset: str = Field(description="id on the hub (`KORMo-Team/FineWeb2-ko-synth`)", pattern=r"^[\w.-]+/[\w.-]+$")
-    config: str | None = Field(default=None, description="configuration (subset) of the dataset")
+    dataset: str = Field(
+        description="dataset id on the Hugging Face hub (`KORMo-Team/FineWeb2-ko-synth`)", pattern=r"^[\w.-]+/[\w.-]+$"
+    )
+    config: str | None = Field(default=None, description="configuration (subset) of the dataset; null: the default one")
     split: str = Field(default="train", description="split of the dataset")
     revision: str | None = Field(
-        default=None, description="commit (40 hex digits) to read; null: the newest, looked up once and written down"
+        default=None, description="commit to read (40 hex digits); null: the newest, resolved once and recorded"
     )
-    columns: Columns = Field(default=Columns(), description="which column is what")
+    columns: Columns = Field(default=Columns(), description="mapping of columns to the fields of a document")
 
 
 class Hub:

@@ -32,11 +32,12 @@ from kormo_plugins.plugins.registry import registry
 class PerDomainParams(Strict):
     """The step, and its parameters by domain."""
 
-    step: Choice = Field(description="a step that looks at one document at a time, with its parameters elsewhere")
+    step: Choice = Field(description="a document step (not a source step), with its parameters for all other domains")
     domains: dict[str, dict[str, object] | Literal["off"]] = Field(
-        min_length=1, description="domain (`*` stands for anything) -> parameters that differ, or `off`; first match"
+        min_length=1,
+        description="domain (`*` matches anything) -> parameters that differ, or `off`; the first match applies",
     )
-    key: str = Field(default="url", description="key of `meta` with the document's address or its domain")
+    key: str = Field(default="url", description="key of `meta` with the document's URL or domain")
 
     @field_validator("domains", mode="before")
     @classmethod

@@ -27,8 +27,8 @@ class Group(BaseModel):
     """Sources or groups that divide the group's share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    share: float = Field(ge=0, description="weight of the whole group, relative to its neighbours")
-    of: dict[str, Node] = Field(min_length=1, description="the members: source -> weight, or name -> group")
+    share: float = Field(ge=0, description="weight of the whole group, relative to its siblings")
+    of: dict[str, Node] = Field(min_length=1, description="members of the group: source -> weight, or name -> group")
 
 
 Node = Annotated[float, Field(ge=0, allow_inf_nan=False)] | Group

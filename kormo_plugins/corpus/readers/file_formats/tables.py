@@ -33,12 +33,12 @@ class Table(Strict):
 
     delimiter: str = Field(default=AUTO, description="character between fields (`,`, `\\t`, `;`, `|`), or auto")
     quote: str = Field(
-        default=AUTO, description='character that encloses fields, doubled within; none; or auto: `"` or none'
+        default=AUTO, description='character that encloses fields, doubled inside one; none; or auto: `"` or none'
     )
     header: bool | Literal["auto"] = Field(
         default="auto",
-        description="the first row names the columns; false: they are named 0, 1, 2, …; auto: it does "
-        "unless the recipe asks for columns by such numbers",
+        description="whether the first row holds the column names; false: columns are named 0, 1, 2, …; auto: true "
+        "unless the recipe maps columns by such numbers",
     )
 
     @field_validator("delimiter", "quote")

@@ -36,12 +36,13 @@ class Text(Strict):
     """A text made from one or several columns: exactly one of the two."""
 
     template: str | None = Field(
-        default=None, description="text with column names in braces: '{question}\\n\\n{answer}' (braces are doubled)"
+        default=None,
+        description="template with column names in braces: '{question}\\n\\n{answer}' (a literal brace is doubled)",
     )
     conversation: str | None = Field(
         default=None,
-        description="column with a list of turns {role, content, reasoning_content}, written one after "
-        "the other with a blank line between them, reasoning between <think> marks",
+        description="column with a list of turns {role, content, reasoning_content}; their texts are joined with a "
+        "blank line, reasoning between <think> marks",
     )
 
     @model_validator(mode="after")
@@ -68,25 +69,33 @@ class Text(Strict):
 class Columns(Strict):
     """The role of each column."""
 
-    text: str | Text = Field(default="text", description="the text's column, or a mapping that makes it of several")
+    text: str | Text = Field(
+        default="text", description="column of the text, or a mapping that composes the text from several columns"
+    )
     messages: Turns | None = Field(
         default=None,
-        description="the document is a conversation: the column with its list of turns, or a mapping "
-        "that says how turns are written; its text is made of the turns",
+        description="for conversations: the column with the list of turns, or a mapping that describes the format "
+        "of the turns; the text is made from them",
     )
     pair: PairColumns | None = Field(
         default=None,
-        description="the document is a preference pair: which columns hold prompt, chosen and rejected, "
-        "and how turns are written; its text is made of them",
+        description="for preference pairs: the columns of prompt, chosen and rejected, and the format of the turns; "
+        "the text is made from them",
     )
-    id: str = Field(default="id", description="column of the document's id; where it is missing: file and line")
-    language: str | None = Field(default=None, description="column of the language, before the source's own")
-    license: str | None = Field(default=None, description="column of the licence, before the source's own")
-    keep: tuple[str, ...] = Field(default=(), description="further columns to keep on the document")
+    id: str = Field(
+        default="id", description="column of the document's id; where it is missing, the id is file and line"
+    )
+    language: str | None = Field(
+        default=None, description="column of the language, which overrides the source's `language`"
+    )
+    license: str | None = Field(
+        default=None, description="column of the licence, which overrides the source's `license`"
+    )
+    keep: tuple[str, ...] = Field(default=(), description="additional columns to keep in the document's `meta`")
     ignore: tuple[str, ...] | Literal["others"] | None = Field(
         default=None,
-        description="columns that are left out on purpose: a list, or `others`, all that are not mapped; "
-        "null: of a text all others, of conversations and pairs none",
+        description="unmapped columns that are deliberately ignored: a list, or `others` for all of them; null: all "
+        "for texts, none for conversations and pairs",
     )
 
     @model_validator(mode="after")

@@ -34,16 +34,17 @@ def by_name(row: Mapping[str, object], name: str) -> object:
 class TurnKeys(Strict):
     """The format of a turn."""
 
-    role: str = Field(default="role", description="key of a turn's role")
-    content: str = Field(default="content", description="key of a turn's text")
+    role: str = Field(default="role", description="key of the role in a turn")
+    content: str = Field(default="content", description="key of the text in a turn")
     reasoning: str = Field(
         default="reasoning_content",
-        description="key of an assistant's reasoning, where it has one; beside question and answer: its column",
+        description="key of the reasoning in an assistant turn, where it has any; with question and answer: the "
+        "column of the reasoning",
     )
-    weight: str = Field(default="weight", description="key that says, by 0 or 1, whether an answer is trained")
-    train: str = Field(default="train", description="the same, by false or true")
+    weight: str = Field(default="weight", description="key of the weight of an answer in the loss: 1 trained, 0 not")
+    train: str = Field(default="train", description="key of the same switch as true or false")
     roles: dict[str, str] = Field(
-        default_factory=dict, description="the dataset's names of roles -> system, user, assistant, tool"
+        default_factory=dict, description="role names in the dataset -> system, user, assistant or tool"
     )
 
     @property
@@ -61,15 +62,15 @@ class Turns(TurnKeys):
     """The format of a conversation in a row: one column (a string is its name), or a question and an answer."""
 
     column: str | None = Field(default=None, description="column with the list of turns")
-    question: str | None = Field(default=None, description="column of what the user asks")
-    answer: str | None = Field(default=None, description="column of what the assistant answers")
+    question: str | None = Field(default=None, description="column of the user's question")
+    answer: str | None = Field(default=None, description="column of the assistant's answer")
     input: str | None = Field(
-        default=None, description="column of what the question is about, asked behind it after a blank line"
+        default=None, description="column of additional input (Alpaca), appended to the question after a blank line"
     )
     history: str | None = Field(default=None, description="column of earlier exchanges: [[question, answer], …]")
-    system: str | None = Field(default=None, description="column of the system turn; may be empty")
+    system: str | None = Field(default=None, description="column of the system turn; it may be empty")
     tools: str | None = Field(
-        default=None, description="column of the signatures of functions that may be called; may be empty"
+        default=None, description="column of the signatures of the functions that may be called; it may be empty"
     )
 
     @model_validator(mode="before")

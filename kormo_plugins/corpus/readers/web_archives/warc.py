@@ -41,15 +41,15 @@ TRIES = 4
 class Archives(Strict):
     """Local or remote archives."""
 
-    path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
+    path: Path | None = Field(default=None, description="WARC or WET file, or a folder of such files")
     urls: Path | None = Field(
         default=None,
-        description="a text file with the address of one archive a line (s3://, https://, a file), as "
-        "Common Crawl's `warc.paths`",
+        description="text file with one archive address per line (s3://, https://, or a local file), like Common "
+        "Crawl's `warc.paths`",
     )
-    base: str = Field(default="", description="what is put before each address of `urls`")
+    base: str = Field(default="", description="prefix of every address in `urls`")
     storage: dict[str, str | int | bool] = Field(
-        default_factory=dict, description="options of fsspec's filesystem (`anon: true` for a public bucket)"
+        default_factory=dict, description="options of the fsspec filesystem (`anon: true` for a public bucket)"
     )
 
     @model_validator(mode="after")
@@ -68,11 +68,11 @@ class WarcParams(Archives):
 
     opt_out: tuple[str, ...] = Field(
         default=TOKENS,
-        description="robots rules of a page, in header or meta tag, by which it is rejected; add "
-        "`noindex` or `noarchive` to be stricter; empty: none is honoured",
+        description="robots directives in a page's header or meta tags that reject it; add `noindex` or `noarchive` "
+        "to be stricter; empty: none is honoured",
     )
     max_bytes: int = Field(
-        default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
+        default=10_000_000, ge=1, description="maximum bytes of a page; a larger one is rejected (ours)"
     )
 
 

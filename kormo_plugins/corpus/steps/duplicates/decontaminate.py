@@ -30,14 +30,25 @@ class DecontaminateParams(Strict):
 
     RENAMED: ClassVar = {"fewest": "min_words"}
 
-    against: Path = Field(description="JSONL file, or folder of such, with the evaluation items")
+    against: Path = Field(description="JSONL file with the evaluation items, or a folder of such files")
     fields: tuple[str, ...] = Field(
-        default=("question", "text", "query"), description="columns that hold an item's text"
+        default=("question", "text", "query"), description="columns that hold the text of an item"
     )
-    words: int = Field(default=13, ge=3, description="run of words that counts, in items without Hangul (GPT-3: 13)")
-    eojeol: int = Field(default=8, ge=3, description="run of words that counts, in items with Hangul (ours)")
+    words: int = Field(
+        default=13,
+        ge=3,
+        description="length in words of a shared run that counts as contamination, for items without Hangul (GPT-3: "
+        "13)",
+    )
+    eojeol: int = Field(
+        default=8,
+        ge=3,
+        description="length in eojeol of a shared run that counts as contamination, for items with Hangul (ours)",
+    )
     min_words: int = Field(
-        default=4, ge=1, description="shorter items would be found in any text, and are left out (ours)"
+        default=4,
+        ge=1,
+        description="minimum words of an item; shorter ones would match any text and are ignored (ours)",
     )
 
 

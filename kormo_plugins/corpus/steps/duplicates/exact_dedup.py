@@ -28,7 +28,7 @@ class ExactDedupParams(Strict):
     ignore: str = Field(
         default="space",
         pattern="^(nothing|space|punctuation)$",
-        description="differences that do not count: nothing; white space; or white space, punctuation and case",
+        description="differences that are ignored: nothing; white space; or white space, punctuation and case",
     )
 
 

@@ -58,42 +58,49 @@ class KoreanParams(Strict):
     }
 
     min_words: int = Field(
-        default=20, ge=0, description="eojeol, code apart; below it only mean length is looked at (ours)"
+        default=20,
+        ge=0,
+        description="minimum eojeol outside code; shorter documents are checked only for their mean word length (ours)",
     )
-    min_mean: float = Field(default=1.6, ge=0, description="syllables per eojeol; prose has 2.7 to 3.5 (ours)")
-    max_mean: float = Field(default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing (ours)")
+    min_mean: float = Field(
+        default=1.6, ge=0, description="minimum mean syllables per eojeol; prose has 2.7 to 3.5 (ours)"
+    )
+    max_mean: float = Field(
+        default=7.0, ge=0, description="maximum mean syllables per eojeol; above it spaces are missing (ours)"
+    )
     min_particles: float = Field(
         default=0.35,
         ge=0,
         le=1,
-        description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
-        "0.8, lists of nouns 0.1 to 0.3 (ours)",
+        description="minimum share of eojeol that end like a particle or an ending; prose has 0.6 to 0.8, lists of "
+        "nouns 0.1 to 0.3 (ours)",
     )
     min_statements: float = Field(
         default=0.6,
         ge=0,
         le=1,
-        description="from this share of its characters in lines that say something on, half as "
-        "many particles are enough: chats and reports in noun style leave them out (ours)",
+        description="share of characters in sentence or clause lines from which half of `min_particles` is enough: "
+        "chats and reports in noun style omit particles (ours)",
     )
     min_sentences: float = Field(
         default=0.2,
         ge=0,
         le=1,
-        description="share of characters in lines that are, or hold, a sentence; menus have none (ours)",
+        description="minimum share of characters in lines that are or contain a sentence or clause; menus have none "
+        "(ours)",
     )
     min_agreeing: float = Field(
-        default=0.6, ge=0, le=1, description="share of dependent words behind their ending (ours)"
+        default=0.6, ge=0, le=1, description="minimum share of dependent words that follow their required ending (ours)"
     )
     chance: float = Field(
         default=0.03,
         gt=0,
         lt=1,
-        description="so unlikely must that share be in prose, where nine in ten agree "
-        "(one-sided binomial test; two dependent words that both fail are 0.01; ours)",
+        description="a share below `min_agreeing` drops a document only if its probability in prose, where nine in "
+        "ten agree, is below this (one-sided binomial test; two dependent words that both disagree have 0.01; ours)",
     )
     max_symbols: float = Field(
-        default=0.3, ge=0, le=1, description="share of signs that are no letter, digit or space (ours)"
+        default=0.3, ge=0, le=1, description="maximum share of characters that are not letters, digits or spaces (ours)"
     )
 
 

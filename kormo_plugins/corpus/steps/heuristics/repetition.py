@@ -37,25 +37,31 @@ class RepetitionParams(Strict):
 
     RENAMED: ClassVar = {"fewest_words": "min_words"}
 
-    lines: float = Field(default=0.30, gt=0, le=1, description=f"duplicate lines, of all lines ({_GOPHER})")
-    line_characters: float = Field(default=0.20, gt=0, le=1, description=f"characters in duplicate lines ({_GOPHER})")
-    paragraphs: float = Field(default=0.30, gt=0, le=1, description=f"duplicate paragraphs ({_GOPHER})")
+    lines: float = Field(default=0.30, gt=0, le=1, description=f"maximum share of duplicate lines ({_GOPHER})")
+    line_characters: float = Field(
+        default=0.20, gt=0, le=1, description=f"maximum share of characters in duplicate lines ({_GOPHER})"
+    )
+    paragraphs: float = Field(
+        default=0.30, gt=0, le=1, description=f"maximum share of duplicate paragraphs ({_GOPHER})"
+    )
     top: tuple[tuple[int, float], ...] = Field(
         default=((2, 0.20), (3, 0.18), (4, 0.16)),
-        description=f"(n, characters in the most frequent n-gram) ({_GOPHER})",
+        description=f"(n, maximum share of characters in the most frequent n-gram) ({_GOPHER})",
     )
     repeated: tuple[tuple[int, float], ...] = Field(
         default=((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)),
-        description=f"(n, characters in n-grams that came before) ({_GOPHER})",
+        description=f"(n, maximum share of characters in n-grams that occurred before) ({_GOPHER})",
     )
     verse: float = Field(
         default=0.6,
         ge=0,
         le=1,
-        description="the first three for songs, poems and chats: short lines of which none "
-        "comes three times in a row; 0: they are measured like prose (ours)",
+        description="maximum of the three shares of lines and paragraphs in songs, poems and chats: documents of "
+        "short lines, none of them three times in a row; 0: they are measured like prose (ours)",
     )
-    min_words: int = Field(default=30, ge=1, description="below this n-grams are not counted (ours)")
+    min_words: int = Field(
+        default=30, ge=1, description="minimum words of a document for its n-grams to be counted (ours)"
+    )
 
 
 class Repetition:

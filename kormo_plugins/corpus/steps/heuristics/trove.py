@@ -20,8 +20,10 @@ PACKAGE = "datatrove.pipeline.filters"
 class TroveParams(Strict):
     """The filter and its arguments."""
 
-    filter: str = Field(description="module and class below datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$")
-    arguments: dict[str, object] = Field(default_factory=dict, description="arguments of the class")
+    filter: str = Field(
+        description="module and class of the filter, relative to datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$"
+    )
+    arguments: dict[str, object] = Field(default_factory=dict, description="arguments of the filter's constructor")
 
 
 class Trove:

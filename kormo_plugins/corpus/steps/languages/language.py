@@ -36,23 +36,25 @@ class LanguageParams(Strict):
 
     keep: tuple[str, ...] | None = Field(
         default=None,
-        description="languages that stay (ko, en, mul, …; zh is zh-Hant too); null: all, only the label is set",
+        description="languages that are kept (ko, en, mul, …; zh includes zh-Hant); null: all, and documents are "
+        "only labelled",
     )
-    label: bool = Field(default=True, description="write the language that was found on the document")
+    label: bool = Field(default=True, description="store the detected language in the document")
     minority: float = Field(
         default=0.25,
         gt=0,
         lt=0.5,
-        description="a document is Korean from this share of Hangul on, so that English "
-        "terms may be many (ours; measured on Korean documentation); `mul` down to a third of it",
+        description="minimum share of Hangul of a Korean document, low so that it may contain many English terms "
+        "(ours; measured on Korean documentation); from a third of it on, a document is `mul`",
     )
     model: Path | None = Field(
         default=None,
-        description="a fastText language model (lid.176.bin, GlotLID's or OpenLID's); null: built-in rules",
+        description="fastText language model (lid.176.bin, GlotLID's or OpenLID's); null: the built-in rules",
     )
     engine: Literal["built_in", "eldc"] = Field(
         default="built_in",
-        description="what tells languages of Latin and Cyrillic letters apart; eldc: the package eldc (60 languages)",
+        description="method that distinguishes languages in Latin and Cyrillic script; eldc: the package eldc (60 "
+        "languages)",
     )
 
     @model_validator(mode="after")

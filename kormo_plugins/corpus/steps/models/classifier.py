@@ -34,18 +34,18 @@ NAME = "classifier.npz"
 class ClassifierParams(Strict):
     """The examples or the model, and the threshold."""
 
-    positive: FilesParams | None = Field(default=None, description="documents to keep the like of")
-    negative: FilesParams | None = Field(default=None, description="documents to drop the like of")
-    model: Path | None = Field(default=None, description="a trained model: .npz (ours) or .bin (fastText)")
-    label: str = Field(default="good", description="label of a fastText model that means a document to keep")
+    positive: FilesParams | None = Field(default=None, description="examples of documents to keep")
+    negative: FilesParams | None = Field(default=None, description="examples of documents to drop")
+    model: Path | None = Field(default=None, description="trained model: .npz (ours) or .bin (fastText)")
+    label: str = Field(default="good", description="label of a fastText model for documents to keep")
     threshold: float = Field(
-        default=0.5, ge=0, le=1, description="lowest score that stays (ours; the paper names none)"
+        default=0.5, ge=0, le=1, description="minimum score of a document that is kept (ours; the paper states none)"
     )
-    word_ngrams: int = Field(default=2, ge=1, le=5, description="longest run of words that is a feature (DCLM: 2)")
+    word_ngrams: int = Field(default=2, ge=1, le=5, description="maximum words of an n-gram feature (DCLM: 2)")
     buckets: int = Field(default=1 << 20, ge=1000, description="hash buckets for features (ours; fastText: 2,000,000)")
     epochs: int = Field(default=5, ge=1, description="passes over the examples (fastText: 5)")
-    learning_rate: float = Field(default=0.5, gt=0, description="first step of the descent; falls to zero (ours)")
-    seed: int = Field(default=0, ge=0, description="of the order of the examples")
+    learning_rate: float = Field(default=0.5, gt=0, description="initial learning rate, decayed to zero (ours)")
+    seed: int = Field(default=0, ge=0, description="seed of the order of the examples")
 
     @model_validator(mode="after")
     def _one(self) -> ClassifierParams:

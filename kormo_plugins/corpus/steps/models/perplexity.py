@@ -35,17 +35,19 @@ class PerplexityParams(Strict):
 
     models: dict[str, Path | None] = Field(
         min_length=1,
-        description="language -> KenLM model (ARPA or binary); empty: none yet, and its documents pass as they are",
+        description="language -> KenLM model (ARPA or binary); null or empty: no model yet, and documents in that "
+        "language pass unchanged",
     )
     pieces: dict[str, Path] = Field(
-        default_factory=dict, description="language -> SentencePiece model by which its text was cut (CCNet)"
+        default_factory=dict,
+        description="language -> SentencePiece model that tokenized the training text of its KenLM model (CCNet)",
     )
     unit: Literal["word", "syllable"] = Field(
-        default="word", description="what a model without `pieces` is of: words, or single characters"
+        default="word", description="token of a model without `pieces`: a word, or a single character"
     )
-    at_most: dict[str, float] = Field(default_factory=dict, description="language -> largest perplexity that stays")
+    at_most: dict[str, float] = Field(default_factory=dict, description="language -> maximum perplexity")
     at_least: dict[str, float] = Field(
-        default_factory=dict, description="language -> smallest: what a model knows by heart repeats itself"
+        default_factory=dict, description="language -> minimum perplexity: very predictable text is repetitive"
     )
 
     @field_validator("models", mode="before")

@@ -70,20 +70,27 @@ class ToxicityParams(Strict):
 
     words: Path | None = Field(
         default=None,
-        description="a file with further words, one a line (`#` begins a comment): in Korean as the "
-        "beginning of an eojeol, in letters of Latin as whole words",
+        description="file with additional words, one per line (`#` begins a comment): Korean ones match the "
+        "beginning of an eojeol, ASCII ones whole words; null: none",
     )
-    built_in: bool = Field(default=True, description="the list that comes with the step: Korean and English, ours")
+    built_in: bool = Field(default=True, description="use the built-in Korean and English list (ours)")
     categories: tuple[Category, ...] = Field(
         default=CATEGORIES,
         min_length=1,
-        description="of the built-in list; `adult` is advertisements of sex, potency drugs and gambling",
+        description="categories of the built-in list that are used; `adult` is advertising for sex, potency drugs "
+        "and gambling",
     )
-    at_most: float = Field(default=0.01, ge=0, le=1, description="toxic words per word that stay (ours)")
-    allowed: int = Field(default=1, ge=0, description="so many never drop a document, however short (ours)")
-    classifier: Path | None = Field(default=None, description="a model: .npz of the step `classifier`, or fastText's")
-    label: str = Field(default="toxic", description="label of a fastText model that means toxic")
-    threshold: float = Field(default=0.8, gt=0, le=1, description="score of the classifier from which it goes (ours)")
+    at_most: float = Field(default=0.01, ge=0, le=1, description="maximum toxic words per word (ours)")
+    allowed: int = Field(
+        default=1, ge=0, description="number of toxic words that a document of any length may have (ours)"
+    )
+    classifier: Path | None = Field(
+        default=None, description="classifier model: .npz of the step `classifier`, or fastText's; null: none"
+    )
+    label: str = Field(default="toxic", description="label of a fastText model for toxic text")
+    threshold: float = Field(
+        default=0.8, gt=0, le=1, description="classifier score from which a document is dropped (ours)"
+    )
 
 
 class Toxicity:

@@ -32,9 +32,14 @@ _PREFIX = re.compile(
 class PersonalDataParams(Strict):
     """What is masked."""
 
-    kinds: tuple[str, ...] = Field(default=KINDS, description=f"of {', '.join(KINDS)}")
-    email: str = Field(default=EMAIL_PLACEHOLDER, description="what stands for an address (RFC 2606: nobody's)")
-    ip: str = Field(default=IP_PLACEHOLDER, description="what stands for an IPv4 address (RFC 5737: nobody's)")
+    kinds: tuple[str, ...] = Field(default=KINDS, description=f"kinds of personal data to mask, of {', '.join(KINDS)}")
+    email: str = Field(
+        default=EMAIL_PLACEHOLDER,
+        description="replacement for an email address (RFC 2606: reserved, belongs to nobody)",
+    )
+    ip: str = Field(
+        default=IP_PLACEHOLDER, description="replacement for an IPv4 address (RFC 5737: reserved, belongs to nobody)"
+    )
 
 
 class PersonalData:

@@ -20,10 +20,12 @@ from kormo_plugins.documents.document import Document
 class BalancedSampleParams(Strict):
     """The sample size, and what is balanced."""
 
-    documents: int = Field(ge=1, description="documents that stay, if there are so many")
-    column: str | None = Field(default=None, description="kept column with the difficulty; null: length of reasoning")
-    languages: bool = Field(default=True, description="balance the languages too")
-    seed: int = Field(default=0, ge=0, description="another seed, another sample")
+    documents: int = Field(ge=1, description="number of documents to keep; a smaller source is kept whole")
+    column: str | None = Field(
+        default=None, description="kept column with the difficulty; null: the length of the reasoning"
+    )
+    languages: bool = Field(default=True, description="balance over languages too")
+    seed: int = Field(default=0, ge=0, description="seed of the sample")
 
 
 class BalancedSample(Ranking):

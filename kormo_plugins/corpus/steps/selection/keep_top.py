@@ -22,8 +22,8 @@ class KeepTopParams(Strict):
     """The score, and the share to keep."""
 
     by: str = Field(description="key of `meta` with the score (`quality`, `educational`, `toxicity`, `perplexity`)")
-    share: float = Field(gt=0, le=1, description="of the documents that have the score, rounded up")
-    lowest: bool = Field(default=False, description="the smallest scores are the best ones (perplexity, toxicity)")
+    share: float = Field(gt=0, le=1, description="share to keep of the documents that have the score, rounded up")
+    lowest: bool = Field(default=False, description="low scores are better (perplexity, toxicity)")
 
 
 class KeepTop(Ranking):

@@ -142,13 +142,16 @@ class ErrorsParams(Strict):
     RENAMED: ClassVar = {"most_removed": "max_removed", "longest_line": "max_line_length"}
 
     max_line_length: int = Field(
-        default=80, ge=1, description="a longer line is prose that happens to speak of errors, and stays (ours)"
+        default=80,
+        ge=1,
+        description="maximum characters of a line that may be removed; a longer one is prose that mentions an error "
+        "(ours)",
     )
     max_removed: float = Field(
         default=0.3,
         gt=0,
         le=1,
-        description="a document that loses more than this share of its characters is dropped (ours)",
+        description="maximum share of its characters that a document may lose; above it the document is dropped (ours)",
     )
 
 

@@ -22,9 +22,10 @@ class ExtractParams(Strict):
     """The library, and what counts as text."""
 
     extractor: Literal["resiliparse", "trafilatura"] = Field(
-        default="resiliparse", description="resiliparse (DCLM, KORMo's web set) or trafilatura (FineWeb)"
+        default="resiliparse",
+        description="extraction library: resiliparse (DCLM, KORMo's web set) or trafilatura (FineWeb)",
     )
-    comments: bool = Field(default=True, description="comments of readers are text; in forums they are the text (ours)")
+    comments: bool = Field(default=True, description="keep reader comments, which in forums are the main text (ours)")
 
 
 class Extract:

@@ -43,14 +43,15 @@ class RobotsTxtParams(Archives):
     """Where the rules are, and which crawlers they are checked for."""
 
     path: Path | None = Field(
-        default=None, description="archives (WARC) with robots.txt in them, or a folder of HOST/robots.txt files"
+        default=None, description="WARC archives with robots.txt files, or a folder of HOST/robots.txt files"
     )
     agents: tuple[str, ...] = Field(
         default=TRAINING,
         min_length=1,
-        description="crawlers that gather text for training; a page that is forbidden to one of them is dropped (ours)",
+        description="user agents of crawlers that collect training data; a page forbidden to any of them is dropped "
+        "(ours)",
     )
-    index: Path | None = Field(default=None, description="the rules, read already (a build writes this)")
+    index: Path | None = Field(default=None, description="parsed rules, written by a build; not set in a recipe")
 
 
 class RobotsTxt:

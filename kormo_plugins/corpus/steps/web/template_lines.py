@@ -40,16 +40,31 @@ class TemplateLinesParams(Strict):
 
     RENAMED: ClassVar = {"most_removed": "max_removed"}
 
-    examples: FilesParams | None = Field(default=None, description="documents of which common lines are templates")
+    examples: FilesParams | None = Field(
+        default=None,
+        description="documents whose common lines are taken as template lines; null: only menus are removed",
+    )
     documents: int = Field(
-        default=20, ge=2, description="of so many different examples a line must be part; digits do not count (ours)"
+        default=20,
+        ge=2,
+        description="minimum number of different examples that contain a template line; numbers in a line are "
+        "ignored (ours)",
     )
-    share: float = Field(default=0.005, ge=0, le=1, description="and of this share of all examples (ours)")
-    menus: bool = Field(default=True, description="menus at the head and the foot go, without examples too")
+    share: float = Field(
+        default=0.005, ge=0, le=1, description="minimum share of all examples that contain a template line (ours)"
+    )
+    menus: bool = Field(
+        default=True, description="remove menus at the beginning and end of a page, with or without examples"
+    )
     max_removed: float = Field(
-        default=0.7, gt=0, le=1, description="a document that loses more than this share of its characters is dropped"
+        default=0.7,
+        gt=0,
+        le=1,
+        description="maximum share of its characters that a document may lose; above it the document is dropped",
     )
-    learned: Path | None = Field(default=None, description="hashes learned before (`models/…/lines.npy` of a build)")
+    learned: Path | None = Field(
+        default=None, description="hashes of template lines from an earlier build (`models/…/lines.npy`); null: none"
+    )
 
 
 class TemplateLines:
