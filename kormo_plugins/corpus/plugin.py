@@ -102,7 +102,7 @@ _ALL_STEPS = (
     (
         "personal_data",
         "personal.personal_data:PersonalData",
-        "masks Korean resident numbers, phone numbers, email and IP addresses, bank accounts",
+        "masks Korean identity, phone, card and account numbers, and email and IP addresses",
         "",
     ),
     ("exact_dedup", "duplicates.exact_dedup:ExactDedup", "drops exact duplicates of earlier documents", ""),

@@ -16,7 +16,7 @@ def kormo_packings() -> Iterable[Component]:
     yield Component(
         "best_fit",
         f"{PACKING}best_fit",
-        "best-fit decreasing: each document goes to the fullest row with room, longest first; cuts only documents longer than a row",
+        "each document in the fullest row with room for it, longest first; cuts only documents longer than a row",
         f"{PARAMS}BestFitParams",
         "Ding et al. 2024, arXiv 2404.10830",
     )
