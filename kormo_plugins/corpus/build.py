@@ -324,15 +324,15 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
     reasons: Counter[str] = Counter()
     for step in stats["steps"]:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
-    told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
+    told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input is empty"
     first = next(iter(read_corpus(job.out / "rejects")), None)
     place = f" ({first.meta['place']})" if first and "place" in first.meta else ""
-    example = f"; the first is {first.id}{place}: {first.text[:160]!r}" if first else ""
+    example = f"; the first reject is {first.id}{place}: {first.text[:160]!r}" if first else ""
     named = "encoding" if any(reason.endswith("(encoding)") for reason in stats["steps"][0]["rejects"]) else "columns"
     return KormoError(
         where=f"sources.{job.name}",
-        found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",
-        why=f"a corpus with no usable document cannot be trained on{example}",
-        do=f"correct the reader's {named} (see `kormo data peek`) or the steps; "
+        found=f"{stats['read']['documents']:,} documents read, none usable: {told}",
+        why=f"a model cannot be trained on a source without documents{example}",
+        do=f"correct {named} of the reader (see `kormo data peek`) or the steps; "
         f"all rejects are kept in {job.out / 'rejects'}",
     )

@@ -84,7 +84,7 @@ class Source(Strict):
             raise ValueError("give exactly one of reader, generator and tokens")
         of_documents = ("steps", "control_tokens", "deduplicate_against", "documents", "parts")
         if self.tokens is not None and (said := [key for key in of_documents if getattr(self, key)]):
-            raise ValueError(f"{', '.join(said)}: a source of tokens has no documents")
+            raise ValueError(f"{', '.join(said)}: not allowed for a source of tokens, which has no documents")
         if self.written_by and not (self.synthetic or self.generator):
             raise ValueError("written_by names the model of a synthetic source: set synthetic: true")
         return self
@@ -156,8 +156,8 @@ class CorpusRecipe(Strict):
                 raise KormoError(
                     where=f"sources.{name}.deduplicate_against",
                     found=" → ".join([*way[way.index(name) :], name]),
-                    why="these sources depend on each other; one of them has to keep the common documents",
-                    do="remove one of the references",
+                    why="these sources depend on each other in a cycle; one of them has to keep the shared documents",
+                    do="remove one of them from `deduplicate_against`",
                 )
             for other in self.sources[name].deduplicate_against:
                 if other not in self.documents_of:

@@ -162,7 +162,9 @@ def _alone(one: Look, kinds: Mapping[str, int], of_kind: Mapping[str, list[Found
     if len(kinds) > 1 and kinds[kind] == 1 and file.member is None:
         return replace(one, reader={**one.reader, "path": str(file.path)})
     if kind == "json" and "jsonl" in kinds:
-        return replace(one, notes=(*one.notes, "this reader takes the .jsonl files too: put them into another folder"))
+        return replace(
+            one, notes=(*one.notes, "this reader would read the .jsonl files too: move them into another folder")
+        )
     return one
 
 
@@ -173,7 +175,7 @@ def _described(file: Found, reader: dict[str, object], notes: list[str], rows: i
     raw = list(islice(_rows(file, reader), rows))
     if file.kind in ("json", "jsonl") and len(raw) == 1 and (inner := _inner(raw[0])):
         reader["rows"] = inner
-        notes.append(f"the rows are the list {inner!r} of an object")
+        notes.append(f"the rows are in the list {inner!r} of an object")
         raw = list(islice(_rows(file, reader), rows))
     if file.kind == "text":
         notes += _by_line(raw)
@@ -181,7 +183,7 @@ def _described(file: Found, reader: dict[str, object], notes: list[str], rows: i
         if columns := guess.guess(values):
             reader["columns"] = columns
         else:
-            notes.append("no column looks like a text: say which it is (columns: {text: …})")
+            notes.append("no column looks like text: name it (columns: {text: …})")
     if file.kind == "csv":
         notes.append(_dialect(file, reader))
     return raw
@@ -204,7 +206,7 @@ def _compared(
         columns = {name for value in _objects(mine) for name in value}
         if columns and here and columns != here:
             extra, less = sorted(columns - here), sorted(here - columns)
-            said = [f"has {', '.join(map(repr, extra))} too"] * bool(extra)
+            said = [f"also has {', '.join(map(repr, extra))}"] * bool(extra)
             said += [f"lacks {', '.join(map(repr, less))}"] * bool(less)
             notes.append(f"{file.name} {' and '.join(said)}")
         more += mine
@@ -234,7 +236,7 @@ def _encoding(file: Found, notes: list[str]) -> str:
     try:
         encodings.canonical(encodings.AUTO)
     except ValueError as error:
-        notes.append(f"encoding: taken for utf-8 ({error})")
+        notes.append(f"encoding: assumed to be utf-8 ({error})")
         return encodings.UTF8
     found = encodings.detect(streams.chunks(file.path, file.member))
     notes.append(f"encoding: {found.encoding}" if found.encoding else found.reason)
@@ -251,7 +253,11 @@ def _inner(raw: Raw) -> str | None:
 
 def _by_line(raw: list[Raw]) -> list[str]:
     lines = str(raw[0].value).splitlines()[:50] if raw and not raw[0].fault else []
-    return ["each line looks like a text of its own: `text_per: line` makes it one"] if guess.repeats(lines) else []
+    return (
+        ["each line looks like a separate text: `text_per: line` makes each line a document"]
+        if guess.repeats(lines)
+        else []
+    )
 
 
 def _dialect(file: Found, reader: Mapping[str, object]) -> str:

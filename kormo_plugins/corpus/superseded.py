@@ -134,6 +134,6 @@ def _nothing_left(corpus: Path, gone: Mapping[str, tuple[str, str]]) -> KormoErr
     return KormoError(
         where=str(corpus),
         found=f"every document of it has a preferred copy in {', '.join(others)}",
-        why="a mixture cannot draw from a source without documents",
-        do="leave the source out, or remove `prefer` from the step",
+        why="a mixture cannot sample from a source without documents",
+        do="remove the source, or remove `prefer` from the step",
     )

@@ -150,8 +150,7 @@ def test_nothing_to_look_at_is_one_message(tmp_path: Path) -> None:
     assert shown.exit_code == 2 and "there is no such file" in shown.output
     (tmp_path / "numbers.jsonl").write_bytes(b'{"a": 1}\n')
     assert (
-        "no column looks like a text"
-        in CliRunner().invoke(cli, ["data", "peek", str(tmp_path / "numbers.jsonl")]).output
+        "no column looks like text" in CliRunner().invoke(cli, ["data", "peek", str(tmp_path / "numbers.jsonl")]).output
     )
 
 

@@ -78,4 +78,4 @@ def test_what_does_not_fit_is_one_message(
     data = yaml.safe_load((tmp_path / "data.yml").read_text(encoding="utf-8"))
     data["sources"]["korean"]["steps"] = [{"name": "length"}]
     (tmp_path / "data.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
-    assert "a source of tokens has no documents" in refused("data", "build", recipe)
+    assert "a source of tokens, which has no documents" in refused("data", "build", recipe)

@@ -85,7 +85,7 @@ def test_the_build_ends_with_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
         shown = CliRunner().invoke(cli, ["data", "build", "data.yml"])
         assert shown.exit_code == 0 and state in shown.stdout
         warning = shown.stderr[shown.stderr.index("warning: mine: nothing, or next to nothing, was read of 4 files") :]
-        assert f"most.jsonl, old.txt: 1 of 32 rows: {ENCODING}; write `encoding: auto`" in warning
+        assert f"most.jsonl, old.txt: 1 of 32 rows: {ENCODING}; set `encoding` of the reader" in warning
         assert "picture.png: 0 of 1 rows: unknown kind of file (.png)" in warning
     reported = CliRunner().invoke(cli, ["data", "report", "data.yml", "--out", "page"])
     assert reported.exit_code == 0, reported.output

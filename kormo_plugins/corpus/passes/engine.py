@@ -37,7 +37,7 @@ class PartStep(PipelineStep):
 
     def __init__(self, job: SourceBuild, stage: int) -> None:
         super().__init__()
-        self.name = f"{job.name}, stage {stage}"
+        self.name = f"{job.name}, pass {stage}"
         self.job, self.stage = job, stage
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
@@ -48,7 +48,7 @@ class PartStep(PipelineStep):
             work(self.job, self.stage, rank)
         except Exception as error:
             failed.parent.mkdir(parents=True, exist_ok=True)
-            write_mark(failed, _told(error, f"sources.{self.job.name}, part {rank} of stage {self.stage}"))
+            write_mark(failed, _told(error, f"sources.{self.job.name}, part {rank} of pass {self.stage}"))
             raise
         yield from data or ()
 
@@ -135,7 +135,7 @@ def run(job: SourceBuild, stage: int, executor: Executor, workers: int) -> None:
             if ended and missing:
                 raise KormoError(
                     where=f"sources.{job.name}",
-                    found=f"parts {missing[:5]} of stage {stage} were not finished",
+                    found=f"parts {missing[:5]} of pass {stage} did not finish",
                     why="their tasks ended without an error message (killed, or out of memory or time)",
                     do=f"see the logs in {logs}; run the command again to resume",
                 )

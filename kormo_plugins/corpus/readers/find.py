@@ -104,13 +104,13 @@ def find_files(path: Path, kinds: tuple[str, ...], follow_links: bool, where: st
 
 def _nothing_to_read(path: Path, found: list[Found], kinds: tuple[str, ...], where: str, folder: bool) -> KormoError:
     endings = ", ".join(suffix for suffix, kind in KINDS.items() if kind in kinds)
-    seen = "; ".join(f"{file.name}: {file.fault}" for file in found[:5]) or "no file at all"
+    seen = "; ".join(f"{file.name}: {file.fault}" for file in found[:5]) or "no files"
     if not folder and len(found) == 1:
         return KormoError(
             where=where,
             found=f"the file {path}",
             why=found[0].fault if kind_of(path.name) in kinds else f"its suffix is not one of {endings}",
-            do="name another reader or file, or correct what is reported here",
+            do="name another reader or file, or correct the reported fault",
         )
     links = (
         "; links that leave the folder need follow_links: true"

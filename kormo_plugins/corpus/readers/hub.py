@@ -189,7 +189,7 @@ def _broken_row(params: HubParams, place: str, error: Exception) -> KormoError:
         where=f"reader hub: {params.dataset}",
         found=f"{place}: {first}",
         why="`datasets` cannot read that row or any row after it",
-        do="download the dataset and use the reader for its format, which rejects such a row and continues",
+        do="download the dataset and use the reader for its format, which rejects invalid rows and continues",
     )
 
 

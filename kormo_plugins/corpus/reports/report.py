@@ -56,7 +56,7 @@ def write_report(
         body.append(_unread(one))
         body.append(_clusters(folders[name]))
         body.append(_domains(folders[name]))
-        body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
+        body.append("<h3>Dropped documents, with examples</h3>" + _rejects(folders[name], one))
     return write_page(title, "".join(body), out / "report.html")
 
 
@@ -131,8 +131,8 @@ def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
                 why or "–",
             ]
         )
-    about = ["tokens left, about#"] if tokens is not None else []
-    return _table(("step*", "documents left#", "MB left#", *about, "", "changed#", "dropped+"), rows)
+    about = ["tokens kept (estimated)#"] if tokens is not None else []
+    return _table(("step*", "documents kept#", "MB kept#", *about, "", "changed#", "dropped, by reason+"), rows)
 
 
 def _unread(stats: Mapping[str, Any]) -> str:
@@ -144,8 +144,8 @@ def _unread(stats: Mapping[str, Any]) -> str:
         [_(file["name"]), f"{file['documents']:,}", f"{file['rejects']:,}", _(file["reason"])]
         for file in found["listed"]
     ]
-    head = ("file*", "documents#", "rejects#", "commonest reason+")
-    return f"<h3>Files of which nothing, or next to nothing, was read: {found['files']:,}</h3>" + _table(head, rows)
+    head = ("file*", "documents#", "rejects#", "most common reason+")
+    return f"<h3>Files from which (almost) nothing was read: {found['files']:,}</h3>" + _table(head, rows)
 
 
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -161,8 +161,8 @@ def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
             for reason, count in _most_first(step["rejects"]):
                 if reason.startswith(("exact duplicate", "near duplicate")):
                     rows.append([_(name), _(reason), f"{count:,}", f"{100 * count / read:.2f}%", _bar(count / read)])
-    head = ("source*", "what+", "documents#", "of what was read#", "")
-    return _table(head, rows) if rows else "<p>None was found, or no step looked for them.</p>"
+    head = ("source*", "reason+", "documents#", "share of documents read#", "")
+    return _table(head, rows) if rows else "<p>No duplicates were found, or no deduplication step ran.</p>"
 
 
 def _clusters(folder: Path) -> str:
@@ -173,9 +173,9 @@ def _clusters(folder: Path) -> str:
             samples = "".join(
                 f"<blockquote>{_(one['id'])}\n{_(one['text'])}</blockquote>" for one in cluster["samples"]
             )
-            head = f"{_(step)}: {cluster['documents']:,} documents, of which the first stayed"
+            head = f"{_(step)}: {cluster['documents']:,} documents; the first was kept"
             shown.append(f"<details><summary>{head}</summary>{samples}</details>")
-    return "<h3>Largest clusters of copies</h3>" + "".join(shown) if shown else ""
+    return "<h3>Largest duplicate clusters</h3>" + "".join(shown) if shown else ""
 
 
 def _domains(folder: Path) -> str:
@@ -189,7 +189,7 @@ def _domains(folder: Path) -> str:
         ]
         for domain, loss in losses(read_corpus(folder), read_corpus(folder / "rejects")).items()
     ]
-    head = ("domain*", "most of it for+", "dropped#", "of the domain#")
+    head = ("domain*", "most common reasons+", "dropped#", "share of the domain#")
     return "<h3>Dropped by domain</h3>" + _table(head, rows) if rows else ""
 
 
@@ -201,7 +201,7 @@ def _shapes(stats: Mapping[str, Any]) -> str:
         [_(code), f"{entry['documents']:,}", _bar(entry["bytes"] / total)] for code, entry in languages.items()
     ]
     return (
-        "<h3>Characters</h3>"
+        "<h3>Length in characters</h3>"
         + _table(("length", "documents#", ""), by_length)
         + "<h3>Languages</h3>"
         + _table(("language", "documents#", "share of bytes"), by_language)
@@ -223,7 +223,7 @@ def _rejects(folder: Path, stats: Mapping[str, Any]) -> str:
         f"{''.join(texts)}</details>"
         for (step, reason), texts in sorted(shown.items(), key=lambda item: (-counted.get(item[0], 0), item[0]))
     ]
-    return "".join(found) or "<p>Nothing was dropped.</p>"
+    return "".join(found) or "<p>No document was dropped.</p>"
 
 
 def _total(weights: Mapping[str, Any]) -> float:
@@ -263,7 +263,7 @@ def _diversity(folders: Mapping[str, Path]) -> str:
         )
     head = (
         "generator*",
-        "share of synthetic#",
+        "share of synthetic text#",
         "",
         "documents#",
         "compression#",
@@ -273,15 +273,16 @@ def _diversity(folders: Mapping[str, Path]) -> str:
         "seed overlap#",
     )
     warn = (
-        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses, "
-        "on several it does not (KORMo, arXiv 2510.09426).</p>"
+        "<p class=alert>One generator wrote most of the synthetic text: training on a single generator collapses, "
+        "training on several does not (KORMo, arXiv 2510.09426).</p>"
         if any(one["dominates"] for one in numbers.values())
         else ""
     )
     legend = (
-        "<p><small>Compression: bytes over bytes compressed, larger is poorer. distinct-n: different runs of n words "
-        "over all, larger is richer. self-BLEU: how well each text is predicted by the others, larger is poorer. Seed "
-        "overlap: share of runs of 8 words that stand in the seed. Each on a sample of the same size.</small></p>"
+        "<p><small>Compression: uncompressed over compressed bytes; higher is less diverse. distinct-n: share of "
+        "distinct word n-grams; higher is more diverse. self-BLEU: BLEU of each text against the others; higher is "
+        "less diverse. Seed overlap: share of 8-word runs that also occur in the seed. All on samples of the same "
+        "size.</small></p>"
     )
     return warn + _table(head, rows) + legend
 

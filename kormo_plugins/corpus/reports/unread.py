@@ -82,7 +82,7 @@ def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
     if not found:
         return
     many = "files" if found["files"] > 1 else "file"
-    yield f"warning: {source}: nothing, or next to nothing, was read of {found['files']:,} {many}"
+    yield f"warning: {source}: (almost) nothing was read from {found['files']:,} {many}"
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for file in found["listed"]:
         groups.setdefault(file["reason"], []).append(file)
@@ -94,13 +94,13 @@ def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {names}{more}: {documents:,} of {rows:,} rows: {reason}{_advice(reason)}"
     left = max(0, len(groups) - LINES)
     if left or found["files"] > len(found["listed"]):
-        yield f"  and others ({left} more reasons, {found['files'] - len(found['listed']):,} more files): see rejects/"
+        yield f"  {left} more reasons and {found['files'] - len(found['listed']):,} more files: see rejects/"
 
 
 def _advice(reason: str) -> str:
     """Advice for the user, if the reason itself gives none."""
     if reason.startswith("not ") and reason.endswith("(encoding)"):
-        return "; write `encoding: auto`, or its name, in the reader"
+        return "; set `encoding` of the reader to its name or to `auto`"
     if reason == NO_ROW or "(" in reason:  # the key, or the tool, is named there
         return ""
-    return "; `kormo data peek FILE` shows how it is read"
+    return "; run `kormo data peek FILE` to see how it is read"

@@ -139,7 +139,7 @@ def _class(name: str) -> Any:
             where="step per_domain: step",
             found=name,
             why="it decides on a whole source, not on single documents",
-            do="name a step that looks at one document at a time",
+            do="name a document step",
         )
     return make
 

@@ -148,7 +148,7 @@ class Endpoint:
                 where=f"{WHERE}: url",
                 found=in_words(error),
                 why="the endpoint does not answer",
-                do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are kept",
+                do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are cached",
             ) from None
 
 

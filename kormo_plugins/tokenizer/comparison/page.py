@@ -15,8 +15,8 @@ MEASURES = {
     "bytes_per_token": "bytes per token",
     "characters_per_token": "characters per token",
     "tokens_per_eojeol": "tokens per eojeol (space-separated word)",
-    "single_byte_share": "share of single-byte fallbacks",
-    "entropy_bits": "entropy, bits per token",
+    "single_byte_share": "share of single-byte tokens",
+    "entropy_bits": "entropy in bits per token",
 }
 
 
@@ -76,9 +76,10 @@ def _lists(item: tuple[str, dict[str, Any]]) -> str:
     name, one = item
     words = ", ".join(f"<code>{escape(repr(word))}</code>" for word in one["longest"])
     terms = "".join(
-        f"<li>{escape(term)}: in {found['tokens']:,} tokens, used {found['uses']:,} times</li>"
+        f"<li>{escape(term)}: {found['tokens']:,} tokens, {found['uses']:,} occurrences</li>"
         for term, found in one["terms"].items()
     )
-    return f"<h2>{escape(name)}</h2><p>{one['unused']:,} of {one['size']:,} ids unused.</p><p>Longest: {words}</p>" + (
-        f"<ul>{terms}</ul>" if terms else ""
+    return (
+        f"<h2>{escape(name)}</h2><p>{one['unused']:,} of {one['size']:,} ids unused.</p><p>Longest tokens: {words}</p>"
+        + (f"<ul>{terms}</ul>" if terms else "")
     )

@@ -69,7 +69,7 @@ def canonical(name: str) -> str:
     """
     if name.lower() == AUTO:
         if importlib.util.find_spec("chardet") is None:
-            raise ValueError("auto needs chardet, which is not installed: pip install 'kormo-plugins[encodings]'")
+            raise ValueError("auto requires chardet, which is not installed: pip install 'kormo-plugins[encodings]'")
         return AUTO
     try:
         "".encode(name)  # refuses codecs that are not text encodings, such as `zip`

@@ -46,7 +46,7 @@ class Table(Strict):
     def _one_character(cls, value: str) -> str:
         value = {"\\t": "\t", "tab": "\t", "none": ""}.get(value, value)
         if len(value) > 1 and value != AUTO:
-            raise ValueError("give one character, or auto")
+            raise ValueError("must be one character, `none` or `auto`")
         return value
 
 

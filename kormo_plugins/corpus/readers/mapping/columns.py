@@ -101,9 +101,9 @@ class Columns(Strict):
     @model_validator(mode="after")
     def _text_or_messages(self) -> Columns:
         if self.messages is not None and "text" in self.model_fields_set:
-            raise ValueError("give text or messages: a conversation's text is made of its turns")
+            raise ValueError("give text or messages, not both: a conversation's text is made from its turns")
         if self.pair is not None and (self.messages is not None or "text" in self.model_fields_set):
-            raise ValueError("give pair, or messages, or text: a pair's text is made of its turns")
+            raise ValueError("give only one of pair, messages and text: a pair's text is made from its turns")
         return self
 
     @model_serializer(mode="wrap")

@@ -81,9 +81,9 @@ class Turns(TurnKeys):
     @model_validator(mode="after")
     def _one(self) -> Turns:
         if (self.column is None) == (self.question is None) or (self.question is None) != (self.answer is None):
-            raise ValueError("give column, or question and answer")
+            raise ValueError("give either column, or question and answer")
         if self.column is not None and (self.input or self.history):
-            raise ValueError("input and history belong to question and answer, not to a column of turns")
+            raise ValueError("input and history apply to question and answer, not to a column of turns")
         return self
 
     @property

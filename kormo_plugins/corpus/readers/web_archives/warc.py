@@ -57,7 +57,7 @@ class Archives(Strict):
         if (self.path is None) == (self.urls is None):
             raise ValueError("give exactly one of path and urls")
         if self.base and self.urls is None:
-            raise ValueError("base goes before the addresses of urls")
+            raise ValueError("base is the prefix of the addresses in urls, which is not set")
         return self
 
 
@@ -127,7 +127,12 @@ def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES)
         assert params.path is not None
         where, path = f"{where}: path", params.path
     if not path.exists():
-        raise KormoError(where=where, found=str(path), why="there is no such file or folder", do="correct the path")
+        raise KormoError(
+            where=where,
+            found=str(path),
+            why="there is no such file or folder",
+            do="correct the path; it is relative to the current directory",
+        )
     if params.urls is not None:
         lines = (line.strip() for line in path.read_text("utf-8").splitlines())
         found = [(line, params.base + line) for line in lines if line and not line.startswith("#")]
@@ -142,8 +147,8 @@ def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES)
         raise KormoError(
             where=where,
             found=str(path),
-            why=f"no archive is there ({', '.join(suffixes)})" if params.path else "it holds no address",
-            do="name another",
+            why=f"no archive is there ({', '.join(suffixes)})" if params.path else "it contains no address",
+            do="name another file or folder",
         )
     return found
 
@@ -255,7 +260,7 @@ def _unreachable(address: str, error: Exception, where: str) -> KormoError:
     return KormoError(
         where=where,
         found=address,
-        why=f"it could not be read, tried {TRIES} times: {first}",
+        why=f"it could not be read in {TRIES} attempts: {first}",
         do="run the same command again to resume, or remove the address from the list",
     )
 

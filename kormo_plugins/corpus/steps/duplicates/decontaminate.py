@@ -82,8 +82,8 @@ def _files(path: Path) -> list[Path]:
         raise KormoError(
             where="step decontaminate: against",
             found=str(path),
-            why="no JSONL file is there",
-            do="name the file, or the folder, of the evaluation items",
+            why="it is neither a file nor a folder with JSONL files",
+            do="name the file or the folder with the evaluation items",
         )
     return files
 
@@ -105,9 +105,9 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
             except (orjson.JSONDecodeError, AttributeError):
                 raise KormoError(
                     where=f"{path}:{number}",
-                    found="no JSON object",
-                    why="an item that cannot be read would not be searched for",
-                    do="correct the line",
+                    found="a line that is not a JSON object",
+                    why="an evaluation item that cannot be read would not be searched for",
+                    do="correct or remove the line",
                 ) from None
             for text in texts:
                 items += 1
@@ -120,7 +120,7 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
         raise KormoError(
             where="step decontaminate: fields",
             found=", ".join(params.fields),
-            why=f"no item of {params.against} has one",
+            why=f"no item in {params.against} has any of these columns",
             do="name the columns that hold the items' text",
         )
     return {size: np.unique(np.concatenate(found)) for size, found in sorted(tables.items())}

@@ -26,7 +26,7 @@ class LengthParams(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> LengthParams:
         if self.maximum is not None and self.maximum < self.minimum:
-            raise ValueError("maximum is below minimum")
+            raise ValueError("maximum must not be below minimum")
         return self
 
 

@@ -64,8 +64,8 @@ class LanguageParams(Strict):
         wrong = [code for code in self.keep or () if self.model is None and not CODE.fullmatch(code)]
         if wrong:
             raise ValueError(
-                f"{wrong[0]!r} is no code of a language, so no document would be kept for it; codes are ko, en, ja, "
-                "zh, … and mul (Korean among others)"
+                f"{wrong[0]!r} is not a language code, so no document would match it; codes are ko, en, ja, "
+                "zh, … and mul (Korean with other languages)"
             )
         return self
 
@@ -114,6 +114,6 @@ def _model_path(path: Path | None) -> Path:
             where="step language: model",
             found=str(path),
             why="there is no such file",
-            do="name a fastText model, or leave `model` out to use the built-in rules",
+            do="name a fastText model, or remove `model` to use the built-in rules",
         )
     return path

@@ -73,7 +73,7 @@ def _package(name: str, key: str, install: str) -> ModuleType:
     except ImportError:
         raise KormoError(
             where=f"step language: {key}",
-            found=f"no package {name}",
-            why="it is asked for the language",
-            do=f"pip install {install}, or leave `{key}` out to use the built-in rules",
+            found=f"the package {name} is not installed",
+            why="the step detects the language with it",
+            do=f"pip install {install}, or remove `{key}` to use the built-in rules",
         ) from None

@@ -128,8 +128,8 @@ def train(params: ClassifierParams, path: Path) -> None:
             raise KormoError(
                 where="step classifier",
                 found=f"no document in {side.path}",
-                why="both sides need examples",
-                do="name a file with documents, and its text column",
+                why="the classifier needs positive and negative examples",
+                do="name a file with documents, and map its text column",
             )
     bounds = np.cumsum([0, *map(len, found)])
     dice = np.random.Generator(np.random.PCG64(params.seed))

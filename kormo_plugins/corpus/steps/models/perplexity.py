@@ -59,13 +59,17 @@ class PerplexityParams(Strict):
     def warnings(self) -> list[str]:
         """Languages without a model."""
         without = [language for language, path in self.models.items() if path is None]
-        return [f"it has no model of {', '.join(without)}: these documents pass as they are"] if without else []
+        return (
+            [f"there is no model for {', '.join(without)}: documents in these languages pass unchanged"]
+            if without
+            else []
+        )
 
     @model_validator(mode="after")
     def _known(self) -> PerplexityParams:
         for name in ("pieces", "at_most", "at_least"):
             if unknown := set(getattr(self, name)) - set(self.models):
-                raise ValueError(f"{name} names {sorted(unknown)[0]!r}, for which models has none")
+                raise ValueError(f"{name} names {sorted(unknown)[0]!r}, but `models` has no such language")
         return self
 
 
@@ -132,7 +136,10 @@ def _model(path: Path) -> kenlm.Model:
         import kenlm
     except ImportError:
         raise KormoError(
-            where="step perplexity", found="no kenlm", why="it asks the model", do="pip install 'kormo-plugins[kenlm]'"
+            where="step perplexity",
+            found="the package kenlm is not installed",
+            why="the step scores documents with it",
+            do="pip install 'kormo-plugins[kenlm]'",
         ) from None
     try:
         return kenlm.Model(str(path))
@@ -140,8 +147,8 @@ def _model(path: Path) -> kenlm.Model:
         raise KormoError(
             where="step perplexity: models",
             found=str(path),
-            why=f"it is no KenLM model: {str(error).strip().splitlines()[-1]}",
-            do="name an ARPA file, or what KenLM's build_binary made of one",
+            why=f"it is not a KenLM model: {str(error).strip().splitlines()[-1]}",
+            do="name an ARPA file, or a binary model made by KenLM's build_binary",
         ) from None
 
 

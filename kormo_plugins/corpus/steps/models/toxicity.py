@@ -212,7 +212,7 @@ def _listed(path: Path) -> str:
     found = sorted({entry for entry in entries if entry}, key=lambda entry: (-len(entry), entry))
     if not found:
         raise KormoError(
-            where="step toxicity: words", found=str(path), why="it holds no word", do="write one word a line"
+            where="step toxicity: words", found=str(path), why="it contains no words", do="write one word per line"
         )
     return "|".join(
         rf"\b{re.escape(entry)}\b" if entry.isascii() else rf"(?<![가-힣]){re.escape(entry)}" for entry in found
@@ -225,6 +225,6 @@ def _existing(path: Path | None) -> Path:
             where="step toxicity",
             found=str(path),
             why="there is no such file",
-            do="name a list of words, or a model of the step `classifier` or of fastText",
+            do="name a word list, or a model of the step `classifier` or of fastText",
         )
     return path

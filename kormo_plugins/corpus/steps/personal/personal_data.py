@@ -53,8 +53,8 @@ class PersonalData:
             raise KormoError(
                 where="step personal_data: kinds",
                 found=repr(unknown[0]),
-                why="it is not a known kind",
-                do=closest(unknown[0], KINDS) or f"use of {', '.join(KINDS)}",
+                why="it is not a known kind of personal data",
+                do=closest(unknown[0], KINDS) or f"use some of: {', '.join(KINDS)}",
             )
         self.params = params
 

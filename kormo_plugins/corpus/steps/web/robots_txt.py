@@ -128,7 +128,7 @@ def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
                 where=WHERE,
                 found=name,
                 why=f"its rules cannot be parsed, so what they forbid is unknown: {in_words(error)}",
-                do="fetch it again, or remove it",
+                do="download it again, or remove it",
             ) from None
 
 
@@ -141,8 +141,8 @@ def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
         raise KormoError(
             where=WHERE,
             found=address,
-            why="its path does not name its site",
-            do=f"put it into a folder that is named after its host (robots/example.com/{ROBOTS})",
+            why="its path does not contain the host of its site",
+            do=f"put it into a folder named after the host (robots/example.com/{ROBOTS})",
         )
 
     def one(stream: BinaryIO) -> Iterator[tuple[str, str]]:

@@ -126,7 +126,7 @@ def learn(params: TemplateLinesParams, path: Path) -> None:
             where="step template_lines: examples",
             found=f"no document in {params.examples.path}",
             why="repeated lines can only be found in documents",
-            do="name a file with documents, and its text column",
+            do="name a file with documents, and map its text column",
         )
     least = max(params.documents, params.share * total)
     np.save(path, np.array(sorted(key for key, count in counts.items() if count >= least), dtype=np.uint64))
