@@ -351,9 +351,9 @@ def _open_plans(
     if not rows or sorted(rows) != sorted(shards):
         raise KormoError(
             where="kormo.mixture",
-            found=f"row plans of {sorted(rows)} and shards of {sorted(shards)}",
-            why="each source needs both, and there must be one",
-            do="build what is missing",
+            found=f"row plans for {sorted(rows)} and shards for {sorted(shards)}",
+            why="every source needs both, and there must be at least one source",
+            do="build the missing ones with `kormo data build`",
         )
     plans = {name: Rows(rows[name], Shards(shards[name])) for name in sorted(rows)}
     for name, plan in plans.items():
@@ -368,7 +368,7 @@ def _open_plans(
                 raise KormoError(
                     where=f"{plan.folder}: {word}",
                     found=repr(plan.manifest[word]),
-                    why=f"the recipe asks for {value!r}",
+                    why=f"the recipe requires {value!r}",
                     do="build the row plan for this recipe",
                 )
         _same_tokenizer(plan, name, tokenizer or next(iter(plans.values())).shards.manifest["tokenizer"])
@@ -381,6 +381,6 @@ def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:
         raise KormoError(
             where=f"{plan.shards.folder / 'shards.json'}: tokenizer",
             found=f"{found[:12]}",
-            why=f"the other sources and the run use {expected[:12]}, in which the same ids mean different text",
+            why=f"the other sources and the run use {expected[:12]}, in which the same ids stand for other text",
             do=f"tokenize {name} again with the run's tokenizer",
         )

@@ -134,8 +134,8 @@ def open_pairs(
     if getattr(settings, "stages", ()):
         raise KormoError(
             where="kormo.data.mixture.stages",
-            found="stages",
-            why="they begin at a token count, but preference pairs are counted",
+            found="stages for preference pairs",
+            why="stages begin at a token count, but a run on preference pairs counts pairs",
             do="remove them, or split the run into two recipes",
         )
     sizes = {name: SourceSize(rows=len(pairs), tokens=len(pairs)) for name, pairs in sources.items()}

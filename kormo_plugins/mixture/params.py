@@ -77,7 +77,7 @@ class WeightedParams(BaseModel):
     def _ordered(self) -> WeightedParams:
         starts = [stage.from_tokens for stage in self.stages]
         if starts != sorted(set(starts)):
-            raise ValueError("stages must come in rising order of from_tokens")
+            raise ValueError("stages must be in increasing order of from_tokens")
         limits = self.max_epochs.values() if isinstance(self.max_epochs, dict) else [self.max_epochs]
         if any(limit is not None and limit <= 0 for limit in limits):
             raise ValueError("max_epochs must be above 0")
@@ -134,5 +134,5 @@ class MixtureRecipe(BaseModel):
     def _named(self) -> MixtureRecipe:
         for key in ("packing", "mixture"):
             if not isinstance(getattr(self, key).get("name"), str):
-                raise ValueError(f"{key} needs a name")
+                raise ValueError(f"{key} needs the key `name`")
         return self

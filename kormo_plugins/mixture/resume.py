@@ -52,10 +52,10 @@ def differences(old: Parts, new: Parts) -> list[tuple[int, str]]:
             found.append((step, f"shares from step {step:,}: {_shares(before)} became {_shares(after)}"))
         elif len({step in {stage["from_step"] for stage in parts["stages"]} for parts in (old, new)}) > 1:
             # counting restarts at a stage, so rows may be rounded differently after it
-            found.append((step, f"a stage begins at step {step:,} in only one of the two"))
+            found.append((step, f"a stage begins at step {step:,} in only one of the two mixtures"))
     for name in sorted(old["sources"].keys() & new["sources"].keys()):
         if old["sources"][name] != new["sources"][name] and name in first_use:
-            found.append((first_use[name], f"source {name}: built again with other contents"))
+            found.append((first_use[name], f"source {name}: rebuilt with other contents"))
     return sorted(found)
 
 
@@ -84,6 +84,6 @@ def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> l
             where=f"resume at step {step:,}",
             found="; ".join(text for _, text in past),
             why=f"step {past[0][0]:,}, already trained, would change: some rows would repeat and others be skipped",
-            do=f"put the recipe back and add a stage from step {step:,} on, or allow it explicitly",
+            do=f"restore the recipe and add a stage from step {step:,} on, or allow the change explicitly",
         )
     return [f"amended from step {first:,}: {text}" for first, text in found]

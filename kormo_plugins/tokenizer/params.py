@@ -72,13 +72,13 @@ class TokenizerParams(BaseModel):
     @classmethod
     def _holds_the_alphabet(cls, value: int) -> int:
         if value < ALPHABET:
-            raise ValueError(f"the byte alphabet alone has {ALPHABET} symbols, so that is the smallest size")
+            raise ValueError(f"must be at least {ALPHABET}, the number of byte symbols")
         return value
 
     @field_validator("shares")
     @classmethod
     def _sums_to_one(cls, value: dict[str, float]) -> dict[str, float]:
         if any(not 0 < share < float("inf") for share in value.values()):
-            raise ValueError("each share must be above 0; leave a language out instead of giving it 0")
+            raise ValueError("each share must be above 0; remove a language instead of setting its share to 0")
         total = sum(value.values())
         return {language: share / total for language, share in sorted(value.items())}

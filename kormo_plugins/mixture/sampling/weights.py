@@ -56,8 +56,8 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
             raise KormoError(
                 where=path,
                 found=f"weights that sum to {total:g}",
-                why="nothing could be drawn",
-                do="give one that is above 0",
+                why="the shares would be undefined",
+                do="give at least one source a weight above 0",
             )
         for name, node in level.items():
             part = share * sizes[name] / total
@@ -66,8 +66,8 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
             elif name in found:
                 raise KormoError(
                     where=f"{path}.{name}",
-                    found="a source that the tree already has",
-                    why="it would have two different shares",
+                    found="a source that occurs twice in the tree",
+                    why="it would have two shares",
                     do="name each source once",
                 )
             else:
@@ -96,15 +96,15 @@ def shares(
             raise KormoError(
                 where=f"{where}.{name}",
                 found="a source that has no shards",
-                why=f"there are: {', '.join(sorted(tokens))}",
+                why=f"the sources with shards are: {', '.join(sorted(tokens))}",
                 do=closest(name, tokens, "add it to the dataset recipe, or remove its weight"),
             )
         if share and not tokens[name]:
             raise KormoError(
                 where=f"{where}.{name}",
-                found="a source of no tokens",
-                why="nothing can be drawn from it",
-                do="give it the weight 0, or check the steps that empty it",
+                found="a source without tokens",
+                why="nothing can be sampled from it",
+                do="set its weight to 0, or check which steps drop all of its documents",
             )
     flat = {name: share ** (1 / temperature) if share else 0.0 for name, share in plain.items()}
     total = sum(flat.values())

@@ -64,7 +64,7 @@ def parse_chat(text: str) -> list[dict[str, object]]:
             raise KormoError(
                 where=f"conversation, character {place:,}",
                 found=repr(text[place : place + 40]),
-                why="a turn is <|BOT|>role, newline, content, <|EOT|>, newline",
+                why="a turn must have the form <|BOT|>role, newline, content, <|EOT|>, newline",
                 do="give the text as the chat template renders it, without a generation prompt",
             )
         messages.append(_message(turn[1], turn[2]))

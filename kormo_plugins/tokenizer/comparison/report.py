@@ -51,7 +51,10 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
     rejected: Counter[str] = Counter()
     if not peers:
         raise KormoError(
-            where="tokenizer report", found="no tokenizer", why="there is nothing to measure", do="name one or more"
+            where="tokenizer report",
+            found="no tokenizer",
+            why="there is nothing to compare",
+            do="name at least one tokenizer",
         )
     documents = 0
     for batch in _batches(_usable(read_texts(files), rejected)):
@@ -62,7 +65,7 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
         raise KormoError(
             where="tokenizer report: --text",
             found=f"no usable text in {', '.join(map(str, files)) or 'no file'}; rejected: {dict(rejected)}",
-            why="there is nothing to measure on",
+            why="tokenizers can only be measured on text",
             do="name files with text",
         )
     return {
