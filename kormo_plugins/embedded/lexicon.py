@@ -36,7 +36,7 @@ def _sections(folder: str) -> dict[str, list[str]]:
             if line.startswith("[") and line.endswith("]"):
                 name = line[1:-1]
                 if name in found:
-                    raise ValueError(f"{path.name}: the section {name} is there twice")
+                    raise ValueError(f"{path.name}: the section {name} occurs twice")
                 found[name] = []
             elif line and not line.startswith("#"):
                 found[name].append(line)

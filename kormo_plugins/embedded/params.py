@@ -47,7 +47,7 @@ class EmbeddedParams(BaseModel):
     def _known(cls, names: list[str] | None) -> list[str] | None:
         for name in names or ():
             if name not in GENRES:
-                raise ValueError(f"{name!r} is no genre. {closest(name, GENRES) or ', '.join(GENRES)}")
+                raise ValueError(f"{name!r} is not a genre. {closest(name, GENRES) or ', '.join(GENRES)}")
         if names and len(set(names)) < len(names):
             raise ValueError("a genre is named twice")
         return names

@@ -53,12 +53,18 @@ def choose(
     fitting = [one for one in KNOWN if capability[0] in one.majors]
     if not fitting:
         spoken = f"{capability[0]}.{capability[1]}"
-        return None, f"attention: {BUILT_IN} of torch; no faster one is known for compute capability {spoken}"
+        return (
+            None,
+            f"attention: {BUILT_IN} of torch; no faster implementation is known for compute capability {spoken}",
+        )
     one = fitting[0]
     if one.name not in listed:
-        return None, f"attention: {BUILT_IN} of torch; this torch cannot call {one.spoken} (2.10 or newer can)"
+        return None, f"attention: {BUILT_IN} of torch; {one.spoken} requires torch 2.10 or newer"
     if not importable(one.package):
-        return None, f"attention: {BUILT_IN} of torch; {one.spoken} is faster here and not installed ({one.package})"
+        return (
+            None,
+            f"attention: {BUILT_IN} of torch; {one.spoken} would be faster here but is not installed ({one.package})",
+        )
     return one, f"attention: {one.spoken}"
 
 

@@ -83,7 +83,7 @@ class Liger:
             KormoError: Liger has no kernels for this type; Axolotl would silently train without them.
         """
         if not available():
-            return "kernels: liger is off, as there is no GPU; torch computes the same"
+            return "kernels: liger is disabled because there is no GPU; torch computes the same"
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN, apply_liger_kernel_to_llama
 
         if model_type == "kormo" or model_type.startswith("kormo_"):  # all are built from Llama's parts
@@ -92,7 +92,7 @@ class Liger:
             raise KormoError(
                 where="kormo.kernels",
                 found=f"liger, for a model of type {model_type!r}",
-                why="Liger has no kernels for that type",
+                why="Liger has no kernels for this model type",
                 do=closest(model_type, MODEL_TYPE_TO_APPLY_LIGER_FN, "remove liger from kormo.kernels"),
             )
         self._remember()

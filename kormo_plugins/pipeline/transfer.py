@@ -61,7 +61,7 @@ def fetch_artifact(
             where=url,
             found=in_words(error),
             why="it cannot be opened",
-            do="check the address and its options",
+            do="check the address and the storage options",
         ) from None
     check = _against(url, listed, identity)
     (out / MANIFEST).unlink(missing_ok=True)
@@ -109,8 +109,8 @@ def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
         raise KormoError(
             where=where,
             found="no such file" if listed is None else f"the SHA-256 {sha256_of(listed)}",
-            why=f"--sha256 says {identity}: it is not what its author published",
-            do="ask its author, or take the folder from elsewhere",
+            why=f"--sha256 gives {identity}: this is not what the author published",
+            do="ask the author, or get the folder from another source",
         )
     sums: Mapping[str, str] = parse_sums(listed, where) if listed is not None else {}
 
@@ -127,8 +127,8 @@ def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
         raise KormoError(
             where=f"{url}/{name}",
             found=found,
-            why=f"{SUMS} beside it says {sums.get(name, 'nothing of it')}: it was changed since the list was made",
-            do="take the folder from elsewhere",
+            why=f"{SUMS} lists {sums.get(name, 'no such file')}: the folder was changed after the list was made",
+            do="get the folder from another source",
         )
 
     return check

@@ -145,7 +145,10 @@ class Shards:
             part = np.fromfile(path, "<i8")
             if len(part) != int(count) // INDEX_EVERY + 1 or part[0] or (np.diff(part) < 0).any():
                 raise KormoError(
-                    where=str(path), found=f"{len(part):,} numbers", why="they are not its shard's offsets", do=REBUILD
+                    where=str(path),
+                    found=f"{len(part):,} numbers",
+                    why="they cannot be the offsets of this shard",
+                    do=REBUILD,
                 )
             found.append(part)
         return found
@@ -231,7 +234,7 @@ class Shards:
                 where=str(self.folder),
                 found=f"{what} {number}",
                 why=f"the source has {int(starts[-1]):,} of them",
-                do="ask for one from 0 on; a row plan that asks for more belongs to other shards",
+                do="use an index in this range; a row plan with larger ones belongs to other shards",
             )
         return int(np.searchsorted(starts, number, "right")) - 1
 

@@ -95,7 +95,7 @@ def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes
         raise KormoError(
             where=url,
             found="no finished manifest",
-            why=f"one of {', '.join(FORMATS)} is written last in a complete folder",
+            why=f"a complete folder has one of {', '.join(FORMATS)}, which is written last",
             do="check the address, or build the folder first",
         ) from None
     except (OSError, ImportError, ValueError) as error:
@@ -103,7 +103,7 @@ def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes
             where=url,
             found=in_words(error),
             why="it cannot be opened",
-            do="check the address and its options",
+            do="check the address and the storage options",
         ) from None
     return filesystem, root, name, manifest
 
@@ -120,7 +120,7 @@ def small_file(filesystem: Any, source: str) -> bytes:
         raise KormoError(
             where=source,
             found=f"more than {MANIFEST_BYTES:,} bytes",
-            why="no manifest is that long",
+            why="it is too large for a manifest",
             do="copy the folder from another location",
         )
     return data

@@ -69,8 +69,8 @@ def rope_base(fields: Mapping[str, Any], where: str = "config.json") -> float | 
         raise KormoError(
             where=where,
             found=", ".join(f"{key} {value:g}" for key, value in named.items()),
-            why="they are two names of one number, and each reader would take another, so another model",
-            do="set all of them to the base that the model was trained with",
+            why="they name the same value, and readers that use different ones would get different models",
+            do="set all of them to the RoPE base that the model was trained with",
         )
     return next(iter(named.values()), None)
 

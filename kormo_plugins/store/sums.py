@@ -77,8 +77,8 @@ def read_sums(folder: Path) -> dict[str, str]:
         raise KormoError(
             where=str(path),
             found=in_words(error),
-            why="a release lists all its files with their hashes there",
-            do="name a folder that `kormo release` made",
+            why="a release lists all of its files and their hashes there",
+            do="name a folder made by `kormo release`",
         ) from None
 
 
@@ -93,9 +93,9 @@ def parse_sums(data: bytes, where: str) -> dict[str, str]:
     if len(found) != len(lines):
         raise KormoError(
             where=where,
-            found=f"{len(lines) - len(found)} lines that are no hash and name, or name a file twice",
+            found=f"{len(lines) - len(found)} lines without a hash and a name, or with a repeated name",
             why="the list was changed",
-            do="get the release again",
+            do="download the release again",
         )
     return found
 

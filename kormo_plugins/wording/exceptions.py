@@ -16,7 +16,7 @@ def exception_in_words(error: BaseException) -> str:
     told = " ".join(str(error).split())
     match error:
         case json.JSONDecodeError():
-            told = f"no JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}"
+            told = f"invalid JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}"
         case UnicodeDecodeError() if error.start < len(error.object):
             byte = error.object[error.start]
             told = f"the byte 0x{byte:02x} at position {error.start:,} is not {error.encoding.upper()} text"
@@ -29,15 +29,15 @@ def exception_in_words(error: BaseException) -> str:
         case KeyError() if error.args:
             told = f"the key {error.args[0]!r} is missing"
         case IndexError() | StopIteration():
-            told = "fewer elements than are needed"
+            told = "fewer elements than needed"
         case RecursionError():
             told = "it is nested too deeply"
         case MemoryError():
             told = "there is not enough memory"
         case SystemExit():
-            told = f"it ends the program with the status {error.code}"
+            told = f"the program exits with status {error.code}"
         case TypeError() | AttributeError() if _OF_PYTHON.search(told):
-            told = "a value of another kind than is needed"
+            told = "a value of the wrong type"
     return shortened(told or _words(type(error)))
 
 

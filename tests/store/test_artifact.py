@@ -155,7 +155,7 @@ def test_a_builder_that_is_stopped_and_goes_on_publishes_nothing(tmp_path: Path)
         slow.send_signal(signal.SIGCONT)
         told = slow.communicate(timeout=60)
     assert other.stdout == told[0] == "other\n", other.stderr + told[1]
-    assert "another process took the build over" in told[1] and "another process is building" in other.stderr
+    assert "another process has taken over the build" in told[1] and "another process is building" in other.stderr
     built = find(tmp_path / "w", Spec("corpus", "a", {"v": 1}))
     assert built is not None and (built.path / "whole").read_text() == "by other to its end"
     assert sorted(path.name for path in (tmp_path / "w").iterdir()) == [".leases", built.path.name]

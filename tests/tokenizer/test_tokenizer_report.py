@@ -139,7 +139,7 @@ def test_table_and_page(folder: Path, text: Path, tmp_path: Path) -> None:
     [
         (b'{"txt": "x"}\n', "a.jsonl", "the key 'text' is missing"),
         (b'{"text": 3}\n', "a.jsonl", "the text is not a string"),
-        (b"{", "a.jsonl", "no JSON at line 1"),
+        (b"{", "a.jsonl", "invalid JSON at line 1"),
         (b"\xff\xfe\x00", "a.txt", "the byte 0xff at position 0 is not UTF-8 text"),
         (b"not zstd", "a.jsonl.zst", "zstd decompress error"),
         (b"  \n", "a.txt", "no usable text"),

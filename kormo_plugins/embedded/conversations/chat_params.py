@@ -39,5 +39,5 @@ class EmbeddedChatParams(BaseModel):
     def _known(cls, names: list[str] | None) -> list[str] | None:
         for name in names or ():
             if name not in TASKS:
-                raise ValueError(f"{name!r} is no task. {closest(name, TASKS) or ', '.join(TASKS)}")
+                raise ValueError(f"{name!r} is not a task. {closest(name, TASKS) or ', '.join(TASKS)}")
         return names

@@ -79,7 +79,7 @@ def _less(
             for other in others
             for id_, reason in read_superseded(corpora[other].path, name).items()
         }
-        say(f"{name}: {len(gone):,} documents have a copy in {', '.join(others)} that is preferred")
+        say(f"{name}: {len(gone):,} documents removed, of which {', '.join(others)} has a preferred copy")
         return leave_out(corpora[name].path, corpora[name].stats, gone, out)
 
     return get(plan.workspace, spec, make)

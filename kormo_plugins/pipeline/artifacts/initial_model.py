@@ -75,7 +75,7 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
             where=where,
             found=str(folder),
             why="there is no such folder",
-            do="train the stage before, or correct the path",
+            do="train the previous stage, or correct the path",
         )
     reason = fault(folder, hashes=contents)
     if reason is not None:
@@ -83,7 +83,7 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
             where=where,
             found=str(folder),
             why=f"it is not a finished model: {reason}",
-            do="wait for that stage, or finish it (the same command goes on where it is)",
+            do="wait for that stage, or finish it (the same command resumes it)",
         )
     if (held := other_family(run)) is not None:
         assert run.architecture is not None
@@ -91,8 +91,8 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
             raise KormoError(
                 where=run.where("kormo.architecture.name"),
                 found=run.architecture.name,
-                why=f"the model in {folder} is a {held}, and {run.architecture.name} cannot be made of another family",
-                do="set kormo.architecture: null to keep that of the model, or train the stage before with this one",
+                why=f"the model in {folder} is a {held}, from which {run.architecture.name} cannot be made",
+                do="set kormo.architecture: null to keep the model's own, or train the previous stage with this one",
             )
     _same_shape(run, where)
     return folder
@@ -116,7 +116,7 @@ def _same_shape(run: EarlierRun, where: str) -> None:
             raise KormoError(
                 where=where,
                 found=f"{run.folder} with {key} {config[key]}",
-                why=f"kormo.architecture says {key} {asked}: another shape",
+                why=f"kormo.architecture sets {key} {asked}, which is another shape",
                 do="name a run of this shape, or extend its size file",
             )
 

@@ -91,9 +91,9 @@ def _upcycled(
     if tokenizer is not None and tokenizer.hash != tokenizer_hash(folder):
         raise KormoError(
             where=before.where("kormo.tokenizer"),
-            found="another tokenizer than the model's, together with another architecture",
-            why="one of the two changes at a time",
-            do="set kormo.tokenizer: null, or change the vocabulary in a stage of its own",
+            found="a new tokenizer together with a new architecture",
+            why="a stage can change only one of the two",
+            do="set kormo.tokenizer: null, or change the vocabulary in a separate stage",
         )
     params = plan.components.params("architecture", choice.name, choice.values, where)
     family: Any = plan.components.load("architecture", choice.name, where)

@@ -47,7 +47,7 @@ def build_preferences(
         if stats["unused"]:
             told = "; ".join(f"{reason} ({count:,})" for reason, count in stats["unused"].items())
             of = stats["pairs"] + sum(stats["unused"].values())
-            say(f"{name}: {stats['pairs']:,} of {of:,} pairs are used; kept in rejects.jsonl: {told}")
+            say(f"{name}: {stats['pairs']:,} of {of:,} pairs are used; the others are in rejects.jsonl: {told}")
     return made
 
 

@@ -43,7 +43,7 @@ def signatures(plan: CorpusPlan, step: NamedStep, corpus: Artifact, get: Artifac
     def make(out: Path) -> Mapping[str, object]:
         """Writes the signatures into `out`; returns their number and size."""
         found = write_index(step, corpus.path, out)
-        say(f"{corpus.path.name}: {found['documents']:,} documents signed by {step.name}, once for all builds")
+        say(f"{corpus.path.name}: {found['documents']:,} signatures of {step.name}, reused by later builds")
         return found
 
     return read_index(get(plan.workspace, spec, make).path)
