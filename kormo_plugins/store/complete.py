@@ -153,7 +153,7 @@ def check_marked(folder: Path) -> None:
             where=str(folder),
             found=reason,
             why=f"the model is not the one that was trained: {MARKER} lists what was written",
-            do="copy it again from an intact copy, use an earlier checkpoint, or train it again",
+            do="copy it again from an intact source, use an earlier checkpoint, or train it again",
         )
 
 

@@ -22,7 +22,7 @@ from kormo_plugins.store.json_file import read_object
 SHARDS_MANIFEST = "shards.json"
 FORMATS = {SHARDS_MANIFEST: "kormo-shards-2", "rows.json": "kormo-rows-1", "pairs.json": "kormo-pairs-1"}
 """Manifest file -> its format: the kinds of folder that hold checksums."""
-REBUILD = "build it again, or copy it again from an intact copy"
+REBUILD = "build it again, or copy it again from an intact source"
 
 
 @dataclass(frozen=True, slots=True)
