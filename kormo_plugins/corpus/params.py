@@ -83,8 +83,8 @@ class Source(Strict):
         if sum(origin is not None for origin in (self.reader, self.generator, self.tokens)) != 1:
             raise ValueError("give exactly one of reader, generator and tokens")
         of_documents = ("steps", "control_tokens", "deduplicate_against", "documents", "parts")
-        if self.tokens is not None and (said := [key for key in of_documents if getattr(self, key)]):
-            raise ValueError(f"{', '.join(said)}: not allowed for a source of tokens, which has no documents")
+        if self.tokens is not None and (keys := [key for key in of_documents if getattr(self, key)]):
+            raise ValueError(f"{', '.join(keys)}: not allowed for a source of tokens, which has no documents")
         if self.written_by and not (self.synthetic or self.generator):
             raise ValueError("written_by names the model of a synthetic source: set synthetic: true")
         return self

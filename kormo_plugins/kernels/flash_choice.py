@@ -52,10 +52,10 @@ def choose(
     """
     fitting = [one for one in KNOWN if capability[0] in one.majors]
     if not fitting:
-        spoken = f"{capability[0]}.{capability[1]}"
+        version_text = f"{capability[0]}.{capability[1]}"
         return (
             None,
-            f"attention: {BUILT_IN} of torch; no faster implementation is known for compute capability {spoken}",
+            f"attention: {BUILT_IN} of torch; no faster implementation is known for compute capability {version_text}",
         )
     one = fitting[0]
     if one.name not in listed:

@@ -78,11 +78,11 @@ def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | No
     generator = torch.Generator().manual_seed(0)
     made = [torch.randn(1, heads, 96, 64, generator=generator) for heads in (4, 2, 2, 4)]
     *inputs, weights = (one.to(device, torch.bfloat16) for one in made)
-    ours = [one.detach().requires_grad_() for one in inputs]
+    kernel_inputs = [one.detach().requires_grad_() for one in inputs]
     plain = [one.detach().float().requires_grad_() for one in inputs]
     borders = torch.tensor([0, 31, 96], dtype=torch.int32, device=device)
     try:
-        out = _flat(kernel, grouped)(ours[0], ours[1], ours[2], borders, 65)
+        out = _flat(kernel, grouped)(kernel_inputs[0], kernel_inputs[1], kernel_inputs[2], borders, 65)
         (out * weights.transpose(1, 2)).sum().backward()
     except Exception as error:  # a build without this kernel for the GPU may raise anything
         return in_words(error)
@@ -94,7 +94,7 @@ def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | No
     (right * weights.transpose(1, 2).float()).sum().backward()
     pairs: list[tuple[Any, Any]] = [
         (out, right.detach()),
-        *((one.grad, other.grad) for one, other in zip(ours, plain, strict=True)),
+        *((one.grad, other.grad) for one, other in zip(kernel_inputs, plain, strict=True)),
     ]
     worst = max(float((one.detach().float() - other).norm() / other.norm()) for one, other in pairs)
     return None if worst < WRONG else f"relative error {worst:.2g}"

@@ -91,16 +91,16 @@ _SEUMNIDA = re.compile(r"([가-힣])습니[다까]")
 def _wrong_ending(word: str) -> bool:
     if any(pattern.search(word) for pattern in _ENDINGS):
         return True
-    for found in _SEUMNIDA.finditer(word):
-        if not split(found[1])[2]:
+    for match in _SEUMNIDA.finditer(word):
+        if not split(match[1])[2]:
             return True  # 하습니다
-    for found in _HARMONY.finditer(word):
-        _, vowel, tail = split(found[1])
+    for match in _HARMONY.finditer(word):
+        _, vowel, tail = split(match[1])
         if not tail:
             continue  # contracted forms, and stems that dropped their ㅅ
-        bright = found[2][0] in "아았"
+        bright = match[2][0] in "아았"
         if tail == "ㅆ":  # after the past tense always 어: 갔어요
             vowel = "ㅓ"
-        if bright != (vowel in _BRIGHT) and not (vowel in "ㅑㅛ" or found[1] in "랗갛"):
+        if bright != (vowel in _BRIGHT) and not (vowel in "ㅑㅛ" or match[1] in "랗갛"):
             return True
     return False

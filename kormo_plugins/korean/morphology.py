@@ -263,8 +263,8 @@ def _final(stem: str, form: str, adjective: bool, register: str) -> str | None:
     if form == "imp":
         return (infinitive(stem) + "라", infinitive(stem), _eu(stem, "세요"), _eu(stem, "십시오"))[index]
     if form == "ask":
-        asked = _eu(stem, "ㄴ가") if adjective else _plain(stem, "는가")
-        return (asked, infinitive(stem), infinitive(stem) + "요", _formal(stem, "니까"))[index]
+        question = _eu(stem, "ㄴ가") if adjective else _plain(stem, "는가")
+        return (question, infinitive(stem), infinitive(stem) + "요", _formal(stem, "니까"))[index]
     if form == "askpast":
         base = with_tail(infinitive(stem), "ㅆ")
         return base + ("는가", "어", "어요", "습니까")[index]

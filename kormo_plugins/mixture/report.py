@@ -124,12 +124,12 @@ def batch(
             do="choose numbers whose product does; training would refuse these too",
         )
     slots = np.arange(dataset.global_batch)
-    mine = slots[slots // size % world_size == rank] + step * dataset.global_batch
+    rank_slots = slots[slots // size % world_size == rank] + step * dataset.global_batch
     return {
         "step": step,
         "rank": rank,
         "world_size": world_size,
-        "samples": [_sample(dataset, int(index), decode) for index in mine],
+        "samples": [_sample(dataset, int(index), decode) for index in rank_slots],
     }
 
 

@@ -209,8 +209,8 @@ class Encoder:
         if not (verdicts != 1).any() or not (verdicts := self._verdicts[points] == 2).any():
             return np.zeros(len(texts), bool)
         ends = np.cumsum([len(text) for text in texts])
-        found = np.searchsorted(ends, np.flatnonzero(verdicts), "right")
-        return np.isin(np.arange(len(texts)), found)
+        documents_found = np.searchsorted(ends, np.flatnonzero(verdicts), "right")
+        return np.isin(np.arange(len(texts)), documents_found)
 
     def _try(self, points: NDArray[np.uint32]) -> None:
         """Compares code points that did not occur before, all in one call unless one is refused."""

@@ -271,8 +271,8 @@ def make_shard(job: Job) -> dict[str, object]:
             "input": _input(job),
         }
     )
-    if (kept := _existing(job.out, job.name, made_from)) is not None:
-        return kept
+    if (existing := _existing(job.out, job.name, made_from)) is not None:
+        return existing
     stream = _documents(job)
     about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
     masked = job.conversations is not None

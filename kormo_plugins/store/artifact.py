@@ -150,10 +150,10 @@ def check_files(folder: Path, manifest: Mapping[str, object]) -> None:
 
 
 def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None:
-    left = 64 * SMALL  # keeps a lookup of many small files cheap
+    budget = 64 * SMALL  # keeps a lookup of many small files cheap
     for name, record in records.items():
-        contents = whole or name in FORMATS or record.bytes <= min(SMALL, left)
-        left -= record.bytes if contents else 0
+        contents = whole or name in FORMATS or record.bytes <= min(SMALL, budget)
+        budget -= record.bytes if contents else 0
         record.check(folder / name, contents)
 
 
@@ -298,8 +298,11 @@ class _Attempt:
     def _adopt(self) -> None:
         """Takes over the folder of a killed attempt; unfinished files in it may still be open elsewhere and are
         removed."""
-        left = [self.workspace / f".{self.spec.folder}.partial", *self.workspace.glob(f".{self.spec.folder}.*.partial")]
-        for folder in sorted((path for path in left if path.is_dir()), key=_modified):
+        leftovers = [
+            self.workspace / f".{self.spec.folder}.partial",
+            *self.workspace.glob(f".{self.spec.folder}.*.partial"),
+        ]
+        for folder in sorted((path for path in leftovers if path.is_dir()), key=_modified):
             if self.partial.exists():
                 shutil.rmtree(self.partial)
             try:

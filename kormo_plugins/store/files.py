@@ -151,15 +151,15 @@ def file_list(folder: Path) -> dict[str, dict[str, object]]:
     to the disk, so that the folder can be published.
     """
     listed = set(manifest_files(folder)) if has_own_manifest(folder) else set()
-    found = {}
+    records = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.name.endswith(SUFFIX) or not (path.is_file() or path.is_dir()):
             continue
         flush(path)
         if path.is_file() and name not in listed:
-            found[name] = asdict(FileRecord.of(path))
-    return found
+            records[name] = asdict(FileRecord.of(path))
+    return records
 
 
 def has_own_manifest(folder: Path) -> bool:

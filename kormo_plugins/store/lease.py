@@ -208,14 +208,14 @@ def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lam
     Raises:
         KormoError: another process holds it.
     """
-    told = False
+    reported = False
     while not lease.acquire():
         holder = lease.live_holder()
         if holder is not None:
             raise _at_work(lease.path, holder, what)
-        if not told and lease.stale_after > POLL:
+        if not reported and lease.stale_after > POLL:
             tell(f"another process held {what}; waiting up to {lease.stale_after:.0f} s to see whether it is alive")
-            told = True
+            reported = True
         time.sleep(min(POLL, lease.stale_after / 4))
 
 

@@ -128,8 +128,8 @@ def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> Token
     names |= mapping or {}
     vocabulary: dict[str, int] = content["model"]["vocab"]
     added = {token["content"]: token["id"] for token in content.get("added_tokens", ())}
-    every = vocabulary | added
-    ids = {role: every.get(token) for role, token in names.items()}
+    all_ids = vocabulary | added
+    ids = {role: all_ids.get(token) for role, token in names.items()}
     for role, token in names.items():
         if ids[role] is None and (role in REQUIRED or role in (mapping or {})):
             raise KormoError(
@@ -138,19 +138,19 @@ def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> Token
                 why="documents, padding and turns each need their own token",
                 do=f"map the role to a token of the tokenizer, for instance {{{role}: '<|endoftext|>'}}",
             )
-    for one, other in (("eos", "eot"), ("pad", "eos"), ("pad", "eot")):
-        if ids[one] == ids[other]:
+    for role_a, role_b in (("eos", "eot"), ("pad", "eos"), ("pad", "eot")):
+        if ids[role_a] == ids[role_b]:
             raise KormoError(
-                where=f"{folder}: the roles {one!r} and {other!r}",
-                found=f"both are the token {names[one]!r}",
+                where=f"{folder}: the roles {role_a!r} and {role_b!r}",
+                found=f"both are the token {names[role_a]!r}",
                 why="the model would never learn where to stop",
-                do=f"map {one} to another token",
+                do=f"map {role_a} to another token",
             )
     symbols = byte_symbols()
     base = {token for token in vocabulary if token not in added}
     return TokenLayout(
         vocab_size=len(base),
-        size=max(every.values()) + 1,
+        size=max(all_ids.values()) + 1,
         newlines=tuple(added[run] for run in NEWLINE_RUNS if run in added),
         missing_bytes=bytes(byte for byte in range(256) if symbols[byte] not in vocabulary),
         **ids,  # type: ignore[arg-type]

@@ -114,7 +114,7 @@ class Files:
 
     def __call__(self, params: FilesParams, shard: int = 0, shards: int = 1) -> Read:
         """The documents of part `shard` of `shards`, and a `Rejected` for every input that could not become one."""
-        return self.read_files(params, shard, shards, _untold)
+        return self.read_files(params, shard, shards, _ignore_counts)
 
     def read_files(self, params: FilesParams, shard: int, shards: int, tell: Tell) -> Read:
         """As `__call__`; also calls `tell` for every file that is read in ranges and every file that yields (almost) no
@@ -130,7 +130,7 @@ class Files:
                 yield from refused if of_another_reader else counted(refused, name, tell, whole=True)
 
 
-def _untold(count: FileCount) -> None:
+def _ignore_counts(count: FileCount) -> None:
     """Ignores the counts."""
 
 

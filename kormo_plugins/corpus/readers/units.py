@@ -45,19 +45,19 @@ def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list
         encoding: of the files; in some encodings reading cannot start at an arbitrary line.
         text_per_line: whether each line of a text file is a document, so that it can be divided like JSONL.
     """
-    found: list[Unit] = []
+    all_units: list[Unit] = []
     for file in files:
         size = _size(file)
         if file.kind == "parquet":
-            found += _row_groups(file)
+            all_units += _row_groups(file)
         elif size > UNIT_BYTES and _has_ranges(file, encoding, text_per_line):
             for start in range(0, size, UNIT_BYTES):
                 end = min(start + UNIT_BYTES, size)
-                found.append(Unit(file, start, end, end - start))
+                all_units.append(Unit(file, start, end, end - start))
         else:
             packed = file.member is not None or compression(file.path.name)
-            found.append(Unit(file, weight=size * (COMPRESSED if packed else 1)))
-    return found
+            all_units.append(Unit(file, weight=size * (COMPRESSED if packed else 1)))
+    return all_units
 
 
 def _size(file: Found) -> int:

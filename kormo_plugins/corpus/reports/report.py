@@ -137,15 +137,15 @@ def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
 
 def _unread(stats: Mapping[str, Any]) -> str:
     """Files from which (almost) nothing was read; "" if there are none."""
-    found = stats.get("unread")
-    if not found:
+    unread_files = stats.get("unread")
+    if not unread_files:
         return ""
     rows = [
         [_(file["name"]), f"{file['documents']:,}", f"{file['rejects']:,}", _(file["reason"])]
-        for file in found["listed"]
+        for file in unread_files["listed"]
     ]
     head = ("file*", "documents#", "rejects#", "most common reason+")
-    return f"<h3>Files from which (almost) nothing was read: {found['files']:,}</h3>" + _table(head, rows)
+    return f"<h3>Files from which (almost) nothing was read: {unread_files['files']:,}</h3>" + _table(head, rows)
 
 
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -168,8 +168,8 @@ def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
 def _clusters(folder: Path) -> str:
     """The largest duplicate clusters: the kept document and some of the dropped ones."""
     shown = []
-    for step, told in read_clusters(folder).items():
-        for cluster in told["largest"]:
+    for step, clusters in read_clusters(folder).items():
+        for cluster in clusters["largest"]:
             samples = "".join(
                 f"<blockquote>{_(one['id'])}\n{_(one['text'])}</blockquote>" for one in cluster["samples"]
             )
@@ -218,12 +218,12 @@ def _rejects(folder: Path, stats: Mapping[str, Any]) -> str:
             text = document.text[:EXCERPT] + ("…" if len(document.text) > EXCERPT else "")
             examples.append(f"<blockquote><small>{_(document.id)}</small>\n{_(text)}</blockquote>")
     counted = {(step["name"], why): count for step in stats["steps"] for why, count in step["rejects"].items()}
-    found = [
+    sections = [
         f"<details><summary><b>{_(step)}</b>: {_(reason)} ({counted.get((step, reason), len(texts)):,})</summary>"
         f"{''.join(texts)}</details>"
         for (step, reason), texts in sorted(shown.items(), key=lambda item: (-counted.get(item[0], 0), item[0]))
     ]
-    return "".join(found) or "<p>No document was dropped.</p>"
+    return "".join(sections) or "<p>No document was dropped.</p>"
 
 
 def _total(weights: Mapping[str, Any]) -> float:
@@ -233,10 +233,10 @@ def _total(weights: Mapping[str, Any]) -> float:
 def _tree(weights: Mapping[str, Any], total: float, share: float = 1.0) -> str:
     items = []
     for name, weight in weights.items():
-        mine = share * float(weight["share"] if isinstance(weight, Mapping) else weight) / max(total, 1e-12)
+        node_share = share * float(weight["share"] if isinstance(weight, Mapping) else weight) / max(total, 1e-12)
         below = weight.get("of") if isinstance(weight, Mapping) else None
-        inner = _tree(below, _total(below), mine) if below else ""
-        items.append(f"<li>{_(name)} <b>{100 * mine:.2f}%</b>{inner}</li>")
+        inner = _tree(below, _total(below), node_share) if below else ""
+        items.append(f"<li>{_(name)} <b>{100 * node_share:.2f}%</b>{inner}</li>")
     return f"<ul>{''.join(items)}</ul>"
 
 
@@ -310,10 +310,10 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         **({"source_datasets": sorted(set(hub_ids))} if hub_ids else {}),
         "configs": [{"config_name": name, "data_files": f"{name}/part-*.jsonl.zst"} for name in recipe.sources],
     }
-    told = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip()
+    front_matter = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip()
     lines = [
         "---",
-        told,
+        front_matter,
         "---",
         "",
         f"# {markdown(recipe.name)}",

@@ -80,12 +80,12 @@ class PerDomainParams(Strict):
 
     def warnings(self) -> list[str]:
         """What the step leaves undone, elsewhere and for each domain."""
-        told: dict[str, str] = {}
+        places: dict[str, str] = {}
         for key, values in self._by_place().items():
             params = _params(self.step.name, values, key)
             for why in params.warnings() if isinstance(params, HasWarnings) else ():
-                told.setdefault(why, key)
-        return [f"{key} ({self.step.name}): {why}" for why, key in told.items()]
+                places.setdefault(why, key)
+        return [f"{key} ({self.step.name}): {why}" for why, key in places.items()]
 
 
 class PerDomain:
@@ -107,10 +107,10 @@ class PerDomain:
         make = _class(params.step.name)
         values = [params.step.values]
         values += [{**params.step.values, **given} for given in params.domains.values() if given != "off"]
-        asked = (
+        step_inputs = (
             [make.inputs(_params(params.step.name, given)) for given in values] if isinstance(make, HasInputs) else []
         )
-        return {"version": make.VERSION, "inputs": asked}
+        return {"version": make.VERSION, "inputs": step_inputs}
 
     def __call__(self, document: Document) -> Document | Reject:
         domain = domain_of(str(document.meta.get(self.params.key, "")))

@@ -158,8 +158,8 @@ def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tu
     pool = ThreadPoolExecutor(params.concurrency)
     try:
         for seed in seeds:
-            asked = None if isinstance(seed, Rejected) else pool.submit(client.ask, _request(params, seed))
-            waiting.append((seed, asked))
+            future_answer = None if isinstance(seed, Rejected) else pool.submit(client.ask, _request(params, seed))
+            waiting.append((seed, future_answer))
             if len(waiting) >= 2 * params.concurrency:
                 first, future = waiting.popleft()
                 yield first, future.result() if future else ""

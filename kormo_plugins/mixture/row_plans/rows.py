@@ -104,10 +104,10 @@ def build_rows(
             why="a row holds 2 to 2^32 - 1 tokens",
             do="set it to a value in this range",
         )
-    found = plugins or registry()
+    components = plugins or registry()
     if isinstance(params, dict) or params is None:
-        params = found.params("packing", policy, params or {}, f"packing {policy}")
-    pack = found.load("packing", policy)
+        params = components.params("packing", policy, params or {}, f"packing {policy}")
+    pack = components.load("packing", policy)
     source = Shards(shards)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -125,9 +125,9 @@ def build_rows(
             if progress:
                 progress(packed, source.documents)
         _check_ledger(ledger, policy)
-        given = params.model_dump(mode="json") if params is not None else {}
+        values = params.model_dump(mode="json") if params is not None else {}
         made_of = {"source": source.manifest["source"], "shards": source.identity, "policy": policy}
-        return plan.finish(ledger, {**made_of, "params": given, "window": window})
+        return plan.finish(ledger, {**made_of, "params": values, "window": window})
 
 
 def _check_ledger(ledger: Mapping[str, int], policy: str) -> None:
@@ -288,9 +288,9 @@ class Rows:
         """(document, start, end) of each segment of a row; start and end count from the document's first token."""
         self.will_need(row, segments=True)
         segments = self.segments(row)
-        found = []
+        result = []
         for (position, length), (document, first) in zip(
             segments, self.shards.locate(position for position, _ in segments), strict=True
         ):
-            found.append((document, position - first, position - first + length))
-        return found
+            result.append((document, position - first, position - first + length))
+        return result

@@ -42,7 +42,7 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
     Raises:
         KormoError: a source is named twice, or weights do not have a positive sum.
     """
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
 
     def walk(level: Mapping[str, Any], share: float, path: str) -> None:
         """Adds the sources below a level, each with its share of the whole.
@@ -63,7 +63,7 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
             part = share * sizes[name] / total
             if isinstance(node, Group):
                 walk(node.of, part, f"{path}.{name}.of")
-            elif name in found:
+            elif name in result:
                 raise KormoError(
                     where=f"{path}.{name}",
                     found="a source that occurs twice in the tree",
@@ -71,10 +71,10 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
                     do="name each source once",
                 )
             else:
-                found[name] = part
+                result[name] = part
 
     walk(weights, 1.0, where)
-    return found
+    return result
 
 
 def shares(

@@ -110,8 +110,8 @@ def _upcycled(
 
 def _swapped(plan: ModelPlan, tokenizer: BuiltTokenizer, folder: Path, get: ArtifactProvider) -> BuiltModel:
     ids = _ids(plan, tokenizer)
-    asked = plan.architecture.values if plan.architecture is not None else {}
-    rows = read_layout(tokenizer.path).rows(int(asked.get("vocab_multiple", initial_model.ROW_MULTIPLE)))
+    values = plan.architecture.values if plan.architecture is not None else {}
+    rows = read_layout(tokenizer.path).rows(int(values.get("vocab_multiple", initial_model.ROW_MULTIPLE)))
     spec = initial_model.swap_spec(folder, tokenizer.hash, rows, ids)
     made = get(plan.workspace, spec, lambda out: initial_model.swap_vocabulary(folder, tokenizer.path, rows, ids, out))
     return BuiltModel(made.path, made.hash, made)

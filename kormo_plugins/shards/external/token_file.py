@@ -84,15 +84,15 @@ def find(path: Path, suffix: str) -> list[Path]:
     Raises:
         KormoError: there is none.
     """
-    found = [path] if path.is_file() else sorted(file for file in path.rglob(f"*{suffix}") if file.is_file())
-    if not found:
+    files = [path] if path.is_file() else sorted(file for file in path.rglob(f"*{suffix}") if file.is_file())
+    if not files:
         raise KormoError(
             where=str(path),
             found=f"no file that ends with {suffix}" if path.is_dir() else "no such file or folder",
             why="there are no tokens to read",
             do="correct the path or the format",
         )
-    return found
+    return files
 
 
 def damaged(path: Path, found: str, why: str) -> KormoError:

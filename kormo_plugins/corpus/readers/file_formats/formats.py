@@ -126,8 +126,8 @@ def _lines(unit: Unit, options: Options) -> Iterator[bytes]:
     if not unit.start and unit.end is None:
         yield from streams.lines(_stream(unit, options), options.max_row_bytes)
         return
-    found = streams.lines_in_range(unit.file.path, unit.start, unit.end, options.max_row_bytes)
-    for number, line in enumerate(found):
+    lines = streams.lines_in_range(unit.file.path, unit.start, unit.end, options.max_row_bytes)
+    for number, line in enumerate(lines):
         if isinstance(line, Overlong):
             yield line
         elif number == 0 and not unit.start:

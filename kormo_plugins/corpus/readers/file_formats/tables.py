@@ -121,8 +121,8 @@ def _is_number(text: str) -> bool:
 
 def table_rows(lines: Iterable[bytes], dialect: Dialect) -> Iterator[Record]:
     """The rows of a table below its header, without blank lines; `fault` describes an invalid row."""
-    found = records(map(_decoded, lines), dialect.delimiter, dialect.quote)
-    for record in islice(found, int(dialect.header), None):
+    rows = records(map(_decoded, lines), dialect.delimiter, dialect.quote)
+    for record in islice(rows, int(dialect.header), None):
         if not record.fault and len(record.fields) != len(dialect.columns):
             fault = f"{len(record.fields)} fields where there are {len(dialect.columns)} columns"
             record = Record(record.line, record.fields, fault, record.raw)

@@ -56,14 +56,14 @@ class Text(Strict):
     @property
     def names(self) -> list[str]:
         """The columns (or paths) that the template uses. Format specs and conversions are not allowed."""
-        found = []
+        columns = []
         for _, name, spec, conversion in string.Formatter().parse(self.template or ""):
             if name is None:
                 continue
             if not name or spec or conversion or "{" in name or (set(name) & set(".[]") and len(steps(name)) < 2):
                 raise ValueError(f"{{{name}}} is neither a column nor a path into one")
-            found.append(name)
-        return found
+            columns.append(name)
+        return columns
 
 
 class Columns(Strict):
@@ -115,8 +115,8 @@ class Columns(Strict):
     @property
     def mapped(self) -> frozenset[str]:
         """The columns that are used."""
-        talk = self.messages or self.pair
-        optional = talk.optional if talk is not None else []
+        turns_form = self.messages or self.pair
+        optional = turns_form.optional if turns_form is not None else []
         return frozenset(map(top, [*needed(self), *optional, self.id]))
 
     @property
@@ -146,10 +146,10 @@ def to_document(row: object, columns: Columns, place: str, *, strange: bool = Fa
     document = Document(id=own_id(row, columns) or place, text="")
     document.meta = {name: _plain(values[name]) for name in columns.keep}
     if columns.messages is not None or columns.pair is not None:
-        talk = _turns(document, row, columns)
-        if isinstance(talk, Reject):
-            return talk
-        document = talk
+        with_turns = _turns(document, row, columns)
+        if isinstance(with_turns, Reject):
+            return with_turns
+        document = with_turns
     else:
         text = _text(values, columns.text)
         if isinstance(text, Reject):
@@ -186,16 +186,16 @@ def _turns(document: Document, row: Mapping[str, object], columns: Columns) -> D
         names = [*columns.pair.columns, *columns.pair.optional]
         return as_pair(document, {**row, **{name: lookup(row, name) for name in names}}, columns.pair)
     assert columns.messages is not None
-    how = columns.messages
-    given = turns(row, how, lookup)
-    found = given if isinstance(given, Reject) else conversation(given)
-    tools = signatures(lookup(row, how.tools) if how.tools else None)
-    if isinstance(found, Reject):
-        return found
+    form = columns.messages
+    raw_turns = turns(row, form, lookup)
+    parsed = raw_turns if isinstance(raw_turns, Reject) else conversation(raw_turns)
+    tools = signatures(lookup(row, form.tools) if form.tools else None)
+    if isinstance(parsed, Reject):
+        return parsed
     if isinstance(tools, Reject):
         return tools
-    document = with_messages(document, found.messages)
-    document.meta |= ({TOOLS: _plain(tools)} if tools else {}) | ({NOTES: list(found.notes)} if found.notes else {})
+    document = with_messages(document, parsed.messages)
+    document.meta |= ({TOOLS: _plain(tools)} if tools else {}) | ({NOTES: list(parsed.notes)} if parsed.notes else {})
     return document
 
 
@@ -203,8 +203,8 @@ def needed(columns: Columns) -> list[str]:
     """The columns or paths that a row must have; the optional id column is not included."""
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
-    talk = columns.messages or columns.pair
-    names = talk.columns if talk is not None else names
+    turns_form = columns.messages or columns.pair
+    names = turns_form.columns if turns_form is not None else names
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 

@@ -91,12 +91,12 @@ def _turn_columns(columns: Columns) -> list[tuple[str, TurnKeys]]:
 
 def _keys(value: object, how: TurnKeys, known: frozenset[str]) -> list[str]:
     turns = [] if value is None else turn_list(value, how.form.keys)
-    found: set[str] = set()
+    unknown: set[str] = set()
     for turn in turns if isinstance(turns, list) else ():
         if isinstance(turn, Mapping):
             names = how.keys | {"role", "content"}  # the two keys of turns made from a transcript
-            found |= {f"{OF_TURN}{key}" for key, value in turn.items() if key not in names and not _empty(value)}
-    return sorted(found - known)
+            unknown |= {f"{OF_TURN}{key}" for key, value in turn.items() if key not in names and not _empty(value)}
+    return sorted(unknown - known)
 
 
 def _empty(value: object) -> bool:

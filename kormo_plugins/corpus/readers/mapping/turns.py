@@ -104,23 +104,23 @@ def turns(row: Mapping[str, object], how: Turns, value: Value = by_name) -> list
     Args:
         value: returns the value of a column; None if it is missing.
     """
-    found = _exchange(row, how, value) if how.column is None else _listed(value(row, how.column), how)
-    if isinstance(found, Reject) or how.system is None:
-        return found
+    parsed = _exchange(row, how, value) if how.column is None else _listed(value(row, how.column), how)
+    if isinstance(parsed, Reject) or how.system is None:
+        return parsed
     system = value(row, how.system)
     if system is None or system == "":
-        return found
-    first = found[0]
+        return parsed
+    first = parsed[0]
     if isinstance(first, Mapping) and first.get("role") == "system":
         if first.get("content") == system:
-            return found
+            return parsed
         return Reject("a system turn beside the column of the system turn")
-    return [{"role": "system", "content": system}, *found]
+    return [{"role": "system", "content": system}, *parsed]
 
 
 def _listed(value: object, how: TurnKeys) -> list[object] | Reject:
-    found = turn_list(value, (how.role, how.content))
-    return found if isinstance(found, Reject) else [as_turn(turn, how) for turn in found]
+    listed = turn_list(value, (how.role, how.content))
+    return listed if isinstance(listed, Reject) else [as_turn(turn, how) for turn in listed]
 
 
 def _exchange(row: Mapping[str, object], how: Turns, value: Value) -> list[object] | Reject:

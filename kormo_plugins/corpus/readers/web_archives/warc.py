@@ -101,15 +101,17 @@ class Warc:
 
     def read_files(self, params: WarcParams, shard: int, shards: int, tell: Tell) -> Read:
         """As `__call__`; also calls `tell` for archives in which no page became a document."""
-        found = archives(params, "reader warc")
-        for name, address in found[shard * len(found) // shards : (shard + 1) * len(found) // shards]:
+        all_archives = archives(params, "reader warc")
+        for name, address in all_archives[
+            shard * len(all_archives) // shards : (shard + 1) * len(all_archives) // shards
+        ]:
             yield from counted(_archive(name, address, params), name, tell, whole=True, least=0.0)
 
 
 def identities(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[object]:
     """The identity of the archives: names and checksums of local ones, addresses of remote ones."""
-    found = archives(params, where, suffixes)
-    return [[name, file_checksum(Path(address))] if params.path else address for name, address in found]
+    all_archives = archives(params, where, suffixes)
+    return [[name, file_checksum(Path(address))] if params.path else address for name, address in all_archives]
 
 
 def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[tuple[str, str]]:
@@ -135,22 +137,22 @@ def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES)
         )
     if params.urls is not None:
         lines = (line.strip() for line in path.read_text("utf-8").splitlines())
-        found = [(line, params.base + line) for line in lines if line and not line.startswith("#")]
+        named_archives = [(line, params.base + line) for line in lines if line and not line.startswith("#")]
     else:
         files = [path] if path.is_file() else sorted(path.rglob("*"))
-        found = [
+        named_archives = [
             (file.relative_to(path).as_posix() if path.is_dir() else file.name, str(file))
             for file in files
             if file.is_file() and (path.is_file() or file.name.lower().endswith(suffixes))
         ]
-    if not found:
+    if not named_archives:
         raise KormoError(
             where=where,
             found=str(path),
             why=f"no archive is there ({', '.join(suffixes)})" if params.path else "it contains no address",
             do="name another file or folder",
         )
-    return found
+    return named_archives
 
 
 def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document | Rejected]:

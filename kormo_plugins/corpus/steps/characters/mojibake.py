@@ -144,10 +144,10 @@ def _compiled(text: str) -> _Facts:
         SYLLABLES,
     )
 
-    found = scan_of(text).survey
-    syllables = found[SYLLABLES]
-    rare = float(1 - (syllables - found[RARE_SYLLABLES]) / syllables) if syllables else 0.0
-    return _Facts(found[SUSPECT_RUN], found[LOST], found[MOJIBAKE], len(text) - found[ASCII], rare)
+    counts = scan_of(text).survey
+    syllables = counts[SYLLABLES]
+    rare = float(1 - (syllables - counts[RARE_SYLLABLES]) / syllables) if syllables else 0.0
+    return _Facts(counts[SUSPECT_RUN], counts[LOST], counts[MOJIBAKE], len(text) - counts[ASCII], rare)
 
 
 def _by_patterns(text: str) -> _Facts:

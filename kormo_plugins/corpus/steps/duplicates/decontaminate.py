@@ -70,8 +70,8 @@ class Decontaminate:
 
         data = np.frombuffer(document.text.encode(), dtype=np.uint8)
         for length, table in self.tables.items():
-            found = runs(data, length)
-            if len(found) and (table[np.minimum(np.searchsorted(table, found), len(table) - 1)] == found).any():
+            hashes = runs(data, length)
+            if len(hashes) and (table[np.minimum(np.searchsorted(table, hashes), len(table) - 1)] == hashes).any():
                 return Reject("holds an evaluation item")
         return document
 
@@ -123,4 +123,4 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
             why=f"no item in {params.against} has any of these columns",
             do="name the columns that hold the items' text",
         )
-    return {size: np.unique(np.concatenate(found)) for size, found in sorted(tables.items())}
+    return {size: np.unique(np.concatenate(hashes)) for size, hashes in sorted(tables.items())}

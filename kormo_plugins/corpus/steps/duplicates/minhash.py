@@ -134,6 +134,6 @@ class MinhashDedup(Clustering):
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Drops all but one document of each cluster. Memory: the signatures and 24 bytes per document."""
         self.stays = stays = self.clusters(signatures)
-        fate = np.full(len(signatures), -1, dtype=np.int8)
-        fate[stays != np.arange(len(stays))] = 0
-        return fate, ["near duplicate"]
+        decisions = np.full(len(signatures), -1, dtype=np.int8)
+        decisions[stays != np.arange(len(stays))] = 0
+        return decisions, ["near duplicate"]

@@ -86,19 +86,19 @@ class Language:
         return file_checksum(_model_path(params.model)) if params.model else None
 
     def __call__(self, document: Document) -> Document | Reject:
-        found = self._of(document.text[:SAMPLE])
+        language = self._of(document.text[:SAMPLE])
         kept = self.params.keep
-        if kept is not None and found not in kept and found.partition("-")[0] not in kept:
-            return Reject(f"language {found}")
-        if self.params.label and found != "und":
-            document.language = found
+        if kept is not None and language not in kept and language.partition("-")[0] not in kept:
+            return Reject(f"language {language}")
+        if self.params.label and language != "und":
+            document.language = language
         return document
 
     def _of(self, text: str) -> str:
         if self.params.model is not None:
             return by_fasttext(prose(text), _model_path(self.params.model))
-        found = identify(text, self.params.minority)
-        return by_eldc(prose(text), found) if self.params.engine == "eldc" else found
+        language = identify(text, self.params.minority)
+        return by_eldc(prose(text), language) if self.params.engine == "eldc" else language
 
 
 def identify(text: str, minority: float = 0.25) -> str:

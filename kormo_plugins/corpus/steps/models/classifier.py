@@ -115,14 +115,14 @@ def train(params: ClassifierParams, path: Path) -> None:
     """
     from kormo_plugins.corpus.steps.models import classifier_kernel as kernel
 
-    found: list[np.ndarray] = []
+    example_features: list[np.ndarray] = []
     labels: list[int] = []
     for label, side in ((1, params.positive), (0, params.negative)):
         assert side is not None
         for item in _EXAMPLES(side):
             if not isinstance(item, Rejected):
                 data = np.frombuffer(item.text.encode(), dtype=np.uint8)
-                found.append(kernel.features(data, params.word_ngrams, params.buckets))
+                example_features.append(kernel.features(data, params.word_ngrams, params.buckets))
                 labels.append(label)
         if label not in labels:
             raise KormoError(
@@ -131,11 +131,17 @@ def train(params: ClassifierParams, path: Path) -> None:
                 why="the classifier needs positive and negative examples",
                 do="name a file with documents, and map its text column",
             )
-    bounds = np.cumsum([0, *map(len, found)])
+    bounds = np.cumsum([0, *map(len, example_features)])
     dice = np.random.Generator(np.random.PCG64(params.seed))
     order = np.stack([dice.permutation(len(labels)) for _ in range(params.epochs)])
     weights, bias = kernel.train(
-        np.concatenate(found), bounds, np.array(labels), order, params.buckets, params.epochs, params.learning_rate
+        np.concatenate(example_features),
+        bounds,
+        np.array(labels),
+        order,
+        params.buckets,
+        params.epochs,
+        params.learning_rate,
     )
 
     def write(temporary: Path) -> None:

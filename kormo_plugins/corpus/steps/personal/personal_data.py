@@ -65,13 +65,13 @@ class PersonalData:
 
 def spans(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
     """The ranges of personal data in `text`, in order, not nested."""
-    found = number_spans(text, kinds)
+    result = number_spans(text, kinds)
     if "email" in kinds:
-        found += email_spans(text)
+        result += email_spans(text)
     if "ip" in kinds:
-        found += ip_spans(text)
+        result += ip_spans(text)
     apart: list[Span] = []
-    for span in sorted(found, key=lambda span: (span.start, -span.end)):
+    for span in sorted(result, key=lambda span: (span.start, -span.end)):
         if not apart or span.start >= apart[-1].end:
             apart.append(span)
     return apart

@@ -44,7 +44,7 @@ class KeepTop(Ranking):
         scores = signatures[:, 0] if self.params.lowest else -signatures[:, 0]
         judged = np.flatnonzero(~np.isnan(scores))
         stays = judged[np.argsort(scores[judged], kind="stable")[: int(np.ceil(self.params.share * len(judged)))]]
-        fate = np.full(len(scores), -1, dtype=np.int8)
-        fate[judged] = 0
-        fate[stays] = -1
-        return fate, [f"not among the top {self.params.share:.0%} by {self.params.by}"]
+        decisions = np.full(len(scores), -1, dtype=np.int8)
+        decisions[judged] = 0
+        decisions[stays] = -1
+        return decisions, [f"not among the top {self.params.share:.0%} by {self.params.by}"]

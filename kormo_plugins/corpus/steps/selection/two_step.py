@@ -124,5 +124,5 @@ def _same_number(reasoning: str, answer: str) -> bool:
 
 
 def _final(text: str) -> float | None:
-    found = _BOXED.findall(text) or _ANSWER.findall(text)
-    return float(found[-1].replace(",", "")) if found else None
+    numbers = _BOXED.findall(text) or _ANSWER.findall(text)
+    return float(numbers[-1].replace(",", "")) if numbers else None

@@ -49,7 +49,7 @@ class Extract:
         text = self.extract(html, self.params.comments)
         if not text.strip():
             return Reject("no main text")
-        found = {"title": title_of(html), "date": date_of(html) or str(document.meta.get("crawled", ""))[:10]}
-        document.meta = {**{key: value for key, value in found.items() if value}, **document.meta}
+        metadata = {"title": title_of(html), "date": date_of(html) or str(document.meta.get("crawled", ""))[:10]}
+        document.meta = {**{key: value for key, value in metadata.items() if value}, **document.meta}
         document.text = text
         return document

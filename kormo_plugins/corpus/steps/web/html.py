@@ -101,8 +101,8 @@ def _names() -> np.ndarray:
 def _suspect_pieces(text: str) -> list[list[int]]:
     from kormo_plugins.corpus.scan.kernels.markup_kernel import markup
 
-    found: list[list[int]] = markup(scan_of(text).codes, _names()).tolist()
-    return found
+    pieces: list[list[int]] = markup(scan_of(text).codes, _names()).tolist()
+    return pieces
 
 
 def _strip(text: str) -> str:

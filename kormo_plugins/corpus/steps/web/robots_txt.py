@@ -96,8 +96,8 @@ def _rules(index: str, site: str) -> Protego | None:
     from protego import Protego
 
     with closing(sqlite3.connect(index, uri=True)) as rules:
-        found = rules.execute("SELECT rules FROM robots WHERE site = ?", (site,)).fetchone()
-    return Protego.parse(found[0]) if found else None
+        row = rules.execute("SELECT rules FROM robots WHERE site = ?", (site,)).fetchone()
+    return Protego.parse(row[0]) if row else None
 
 
 def site_of(address: str) -> str:
@@ -121,8 +121,8 @@ def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
     """(site, rules) from all inputs; later ones override."""
     for name, address in archives(params, WHERE, (*SUFFIXES, ROBOTS)):
         try:
-            for found, rules in read_archive(address, params.storage, _reader(address), WHERE):
-                yield site_of(found), rules
+            for host, rules in read_archive(address, params.storage, _reader(address), WHERE):
+                yield site_of(host), rules
         except (OSError, EOFError) as error:
             raise KormoError(
                 where=WHERE,

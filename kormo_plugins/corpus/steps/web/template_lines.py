@@ -95,10 +95,10 @@ class TemplateLines:
 
     def __call__(self, document: Document) -> Document | Reject:
         text = document.text
-        found = text.split("\n")
-        kept = [line for line in found if not (line.strip() and len(line) <= LONGEST and _key(line) in self.known)]
+        text_lines = text.split("\n")
+        kept = [line for line in text_lines if not (line.strip() and len(line) <= LONGEST and _key(line) in self.known)]
         kept = _without_menus(kept) if self.params.menus else kept
-        if len(kept) == len(found):
+        if len(kept) == len(text_lines):
             return document
         clean = "\n".join(kept).strip("\n")
         if len(clean.strip()) < (1 - self.params.max_removed) * len(text.strip()):
