@@ -278,7 +278,7 @@ def test_a_step_that_waits_for_its_model_is_told_before_anything_is_read(tmp_pat
         "steps: [{name: perplexity, models: {ko: '${KORMO_NO_SUCH:-}', en: en.arpa}}]\n"
     )
     (warning,) = validate(recipe).warnings
-    assert warning.where == "steps[0]" and "no model of ko:" in warning.why
+    assert warning.where == "steps[0]" and "no model for ko:" in warning.why
 
 
 DATA = (
