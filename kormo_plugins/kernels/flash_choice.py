@@ -50,22 +50,22 @@ def choose(
         listed: names that torch can activate.
         importable: whether a package is installed.
     """
-    fitting = [one for one in KNOWN if capability[0] in one.majors]
+    fitting = [best for best in KNOWN if capability[0] in best.majors]
     if not fitting:
         version_text = f"{capability[0]}.{capability[1]}"
         return (
             None,
             f"attention: {BUILT_IN} of torch; no faster implementation is known for compute capability {version_text}",
         )
-    one = fitting[0]
-    if one.name not in listed:
-        return None, f"attention: {BUILT_IN} of torch; {one.spoken} requires torch 2.10 or newer"
-    if not importable(one.package):
+    best = fitting[0]
+    if best.name not in listed:
+        return None, f"attention: {BUILT_IN} of torch; {best.spoken} requires torch 2.10 or newer"
+    if not importable(best.package):
         return (
             None,
-            f"attention: {BUILT_IN} of torch; {one.spoken} would be faster here but is not installed ({one.package})",
+            f"attention: {BUILT_IN} of torch; {best.spoken} would be faster here but is not installed ({best.package})",
         )
-    return one, f"attention: {one.spoken}"
+    return best, f"attention: {best.spoken}"
 
 
 def activate() -> str:

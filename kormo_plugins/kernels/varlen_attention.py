@@ -77,9 +77,9 @@ def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | No
         return "it does not support grouped heads"
     generator = torch.Generator().manual_seed(0)
     made = [torch.randn(1, heads, 96, 64, generator=generator) for heads in (4, 2, 2, 4)]
-    *inputs, weights = (one.to(device, torch.bfloat16) for one in made)
-    kernel_inputs = [one.detach().requires_grad_() for one in inputs]
-    plain = [one.detach().float().requires_grad_() for one in inputs]
+    *inputs, weights = (tensor.to(device, torch.bfloat16) for tensor in made)
+    kernel_inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+    plain = [tensor.detach().float().requires_grad_() for tensor in inputs]
     borders = torch.tensor([0, 31, 96], dtype=torch.int32, device=device)
     try:
         out = _flat(kernel, grouped)(kernel_inputs[0], kernel_inputs[1], kernel_inputs[2], borders, 65)
@@ -88,15 +88,15 @@ def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | No
         return in_words(error)
     parts = []
     for begin, end in ((0, 31), (31, 96)):
-        q, k, v = (one[:, :, begin:end] for one in plain)
+        q, k, v = (tensor[:, :, begin:end] for tensor in plain)
         parts.append(scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True))
     right = torch.cat(parts, dim=2).transpose(1, 2)
     (right * weights.transpose(1, 2).float()).sum().backward()
     pairs: list[tuple[Any, Any]] = [
         (out, right.detach()),
-        *((one.grad, other.grad) for one, other in zip(kernel_inputs, plain, strict=True)),
+        *((tensor.grad, other.grad) for tensor, other in zip(kernel_inputs, plain, strict=True)),
     ]
-    worst = max(float((one.detach().float() - other).norm() / other.norm()) for one, other in pairs)
+    worst = max(float((tensor.detach().float() - other).norm() / other.norm()) for tensor, other in pairs)
     return None if worst < WRONG else f"relative error {worst:.2g}"
 
 

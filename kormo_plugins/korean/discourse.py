@@ -30,7 +30,7 @@ RUN = 4
 def connectives(text: str) -> tuple[int, Counter[str]]:
     """Number of sentences, and how often each connective begins one (the first sentence is not counted)."""
     sentence_list = sentences(prose(text))
-    firsts = [words_of(one)[0] for one in sentence_list[1:] if words_of(one)]
+    firsts = [words_of(sentence)[0] for sentence in sentence_list[1:] if words_of(sentence)]
     return len(sentence_list), Counter(word for word in firsts if word in CONNECTIVES)
 
 
@@ -52,11 +52,11 @@ def _entities(words: Sequence[str]) -> set[str]:
 def return_of_entities(turns: Sequence[str]) -> tuple[int, int]:
     """Number of entities in later turns that an earlier turn mentions, and number of entities in later turns."""
     words = [words_of(prose(turn)) for turn in turns]
-    nouns = noun_stems(word for one in words for word in one)
+    nouns = noun_stems(word for turn_words in words for word in turn_words)
     mentioned: set[str] = set()
     back = total = 0
-    for number, one in enumerate(words):
-        entities = {stem for word in one if (stem := stem_of(word, nouns)) is not None}
+    for number, turn_words in enumerate(words):
+        entities = {stem for word in turn_words if (stem := stem_of(word, nouns)) is not None}
         if number:
             back, total = back + len(entities & mentioned), total + len(entities)
         mentioned |= entities

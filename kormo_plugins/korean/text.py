@@ -61,7 +61,7 @@ def sentences(text: str) -> list[str]:
             result.append(piece.strip())
             start = mark.end()
         result.append(line[start:].strip())
-    return [one for one in result if any(character.isalnum() for character in one)]
+    return [sentence for sentence in result if any(character.isalnum() for character in sentence)]
 
 
 def paragraphs(text: str) -> list[str]:

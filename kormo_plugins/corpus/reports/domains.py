@@ -43,5 +43,5 @@ def losses(kept: Iterable[Document], rejects: Iterable[Document], largest: int =
         domain = domain_of(str(document.meta.get("url", "")))
         if domain and not mark["reason"].startswith(COPIES):
             by_domain.setdefault(domain, DomainLoss()).reasons[mark["step"], mark["reason"]] += 1
-    most = sorted(by_domain.items(), key=lambda item: (-item[1].dropped, item[0]))
-    return {domain: loss for domain, loss in most[:largest] if loss.dropped}
+    ranked = sorted(by_domain.items(), key=lambda item: (-item[1].dropped, item[0]))
+    return {domain: loss for domain, loss in ranked[:largest] if loss.dropped}

@@ -51,12 +51,12 @@ def write_report(
     body.append("<h2>Duplicates</h2>" + _duplicates(stats))
     body.append("<h2>Diversity by generator</h2>" + _diversity(folders))
     for name in recipe.sources:
-        one = stats[name]
-        body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
-        body.append(_unread(one))
+        source_stats = stats[name]
+        body.append(f"<h2>{_(name)}</h2>" + _funnel(source_stats, (tokens or {}).get(name)) + _shapes(source_stats))
+        body.append(_unread(source_stats))
         body.append(_clusters(folders[name]))
         body.append(_domains(folders[name]))
-        body.append("<h3>Dropped documents, with examples</h3>" + _rejects(folders[name], one))
+        body.append("<h3>Dropped documents, with examples</h3>" + _rejects(folders[name], source_stats))
     return write_page(title, "".join(body), out / "report.html")
 
 
@@ -89,7 +89,7 @@ def _bar(share: float, warn: bool = False) -> str:
 def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]) -> str:
     rows = []
     for name, source in recipe.sources.items():
-        one = stats[name]
+        source_stats = stats[name]
         made = source.written_by or (source.generator.name if source.generator else "")
         rows.append(
             [
@@ -99,11 +99,11 @@ def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], toke
                 f"synthetic ({_(made or 'unknown')})"
                 if source.synthetic or source.generator
                 else "not marked synthetic",
-                f"{one['documents']:,}",
-                f"{one['bytes'] / 1e6:,.2f}",
+                f"{source_stats['documents']:,}",
+                f"{source_stats['bytes'] / 1e6:,.2f}",
                 f"{tokens[name]:,}" if name in tokens else "–",
-                f"{100 * one['documents'] / max(1, one['read']['documents']):.1f}%",
-                f"{one['held_out']['documents']:,}",
+                f"{100 * source_stats['documents'] / max(1, source_stats['read']['documents']):.1f}%",
+                f"{source_stats['held_out']['documents']:,}",
             ]
         )
     head = ("source*", "language", "licence", "origin", "documents#", "MB#", "tokens#", "kept#", "held out#")
@@ -155,9 +155,9 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
     """Documents dropped as exact or near duplicates."""
     rows = []
-    for name, one in stats.items():
-        read = max(1, one["read"]["documents"])
-        for step in one["steps"]:
+    for name, source_stats in stats.items():
+        read = max(1, source_stats["read"]["documents"])
+        for step in source_stats["steps"]:
             for reason, count in _most_first(step["rejects"]):
                 if reason.startswith(("exact duplicate", "near duplicate")):
                     rows.append([_(name), _(reason), f"{count:,}", f"{100 * count / read:.2f}%", _bar(count / read)])
@@ -171,7 +171,7 @@ def _clusters(folder: Path) -> str:
     for step, clusters in read_clusters(folder).items():
         for cluster in clusters["largest"]:
             samples = "".join(
-                f"<blockquote>{_(one['id'])}\n{_(one['text'])}</blockquote>" for one in cluster["samples"]
+                f"<blockquote>{_(sample['id'])}\n{_(sample['text'])}</blockquote>" for sample in cluster["samples"]
             )
             head = f"{_(step)}: {cluster['documents']:,} documents; the first was kept"
             shown.append(f"<details><summary>{head}</summary>{samples}</details>")
@@ -243,22 +243,22 @@ def _tree(weights: Mapping[str, Any], total: float, share: float = 1.0) -> str:
 def _diversity(folders: Mapping[str, Path]) -> str:
     numbers = by_generator(document for folder in folders.values() for document in read_corpus(folder))
     rows = []
-    for name, one in sorted(
+    for name, measures in sorted(
         numbers.items(), key=lambda item: (item[1]["share_of_synthetic"] is None, -item[1]["bytes"])
     ):
-        share = one["share_of_synthetic"]
-        warning = " <span class=alert>dominates</span>" if one["dominates"] else ""
+        share = measures["share_of_synthetic"]
+        warning = " <span class=alert>dominates</span>" if measures["dominates"] else ""
         rows.append(
             [
                 _(name) + warning,
                 "–" if share is None else f"{100 * share:.1f}%",
-                "" if share is None else _bar(share, one["dominates"]),
-                f"{one['documents']:,}",
-                f"{one['compression']:.2f}",
-                f"{one['distinct_2']:.3f}",
-                f"{one['distinct_4']:.3f}",
-                f"{one['self_bleu']:.3f}",
-                "–" if one["seed_overlap"] is None else f"{one['seed_overlap']:.3f}",
+                "" if share is None else _bar(share, measures["dominates"]),
+                f"{measures['documents']:,}",
+                f"{measures['compression']:.2f}",
+                f"{measures['distinct_2']:.3f}",
+                f"{measures['distinct_4']:.3f}",
+                f"{measures['self_bleu']:.3f}",
+                "–" if measures["seed_overlap"] is None else f"{measures['seed_overlap']:.3f}",
             ]
         )
     head = (
@@ -275,7 +275,7 @@ def _diversity(folders: Mapping[str, Path]) -> str:
     warn = (
         "<p class=alert>One generator wrote most of the synthetic text: training on a single generator collapses, "
         "training on several does not (KORMo, arXiv 2510.09426).</p>"
-        if any(one["dominates"] for one in numbers.values())
+        if any(measures["dominates"] for measures in numbers.values())
         else ""
     )
     legend = (
@@ -292,8 +292,10 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
 
     On the hub each source is a configuration in a folder of its name (written by `kormo data build`).
     """
-    documents = sum(one["documents"] for one in stats.values())
-    languages = sorted({code for one in stats.values() for code in one["languages"] if len(code) == 2})
+    documents = sum(source_stats["documents"] for source_stats in stats.values())
+    languages = sorted(
+        {code for source_stats in stats.values() for code in source_stats["languages"] if len(code) == 2}
+    )
     hub_ids = [
         reader.values["dataset"]
         for source in recipe.sources.values()

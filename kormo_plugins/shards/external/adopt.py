@@ -165,7 +165,7 @@ def _borders(file: TokenFile, out: Path, name: str) -> dict[str, FileRecord]:
         ends.write(stops)
         at = int(stops[-1])
     written = [*offsets.values(), names, ends]
-    return {one.path.name: one.close() for one in written}
+    return {hashed.path.name: hashed.close() for hashed in written}
 
 
 def check_sample(files: Sequence[TokenFile], tokenizer: Path, encoder: Encoder) -> None:

@@ -57,9 +57,9 @@ class ChatEncoder:
         ids: list[NDArray[np.uint32]] = []
         masks: list[NDArray[np.uint8]] = []
         for batch in _by_tools(documents):
-            both = self._applied([documents[place] for place in batch], [messages[place] for place in batch], chat)
-            ids += [np.array(row, np.uint32) for row in both["input_ids"]]
-            masks += [np.array(row, np.uint8) for row in both["assistant_masks"]]
+            encoded = self._applied([documents[place] for place in batch], [messages[place] for place in batch], chat)
+            ids += [np.array(row, np.uint32) for row in encoded["input_ids"]]
+            masks += [np.array(row, np.uint8) for row in encoded["assistant_masks"]]
         for document, turns, mask in zip(documents, messages, masks, strict=True):
             self._weigh(document, turns, mask)
         return np.concatenate(ids), np.array([len(row) for row in ids], np.int64), np.concatenate(masks)

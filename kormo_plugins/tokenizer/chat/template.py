@@ -42,10 +42,10 @@ def encode_chat(
     Args:
         options: `tools`, `enable_thinking`, … as for `apply_chat_template`.
     """
-    both: Any = tokenizer.apply_chat_template(
+    encoded: Any = tokenizer.apply_chat_template(
         list(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True, **options
     )
-    return list(both["input_ids"]), list(both["assistant_masks"])
+    return list(encoded["input_ids"]), list(encoded["assistant_masks"])
 
 
 def parse_chat(text: str) -> list[dict[str, object]]:

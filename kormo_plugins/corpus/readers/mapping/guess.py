@@ -86,8 +86,8 @@ def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, object]:
     for name in sorted(top):
         for role, content in TURN_KEYS:
             candidates = [turn_list(row.get(name), (role, content)) for row in rows]
-            turns = [turn for one in candidates if isinstance(one, list) for turn in one]
-            if not turns or not all(isinstance(one, list) for one in candidates):
+            turns = [turn for candidate in candidates if isinstance(candidate, list) for turn in candidate]
+            if not turns or not all(isinstance(candidate, list) for candidate in candidates):
                 continue
             if all(isinstance(turn, Mapping) and role in turn for turn in turns):
                 return {"messages": _turn_keys(name, role, content, turns)}
