@@ -191,7 +191,7 @@ def test_what_libraries_say_of_a_full_disk_is_known(error: Exception, tmp_path: 
         (KormoError(where="w", found="f", why="y", do="d"), "f"),
         (RecursionError("maximum recursion depth exceeded"), "it is nested too deeply"),
         (MemoryError(), "there is not enough memory"),
-        (TypeError("line 3: the text is no string"), "line 3: the text is no string"),
+        (TypeError("line 3: the text is not a string"), "line 3: the text is not a string"),
         (OSError("several\n  lines"), "several lines"),
         (ReadTimeout(), "read timeout"),
         (ConnectionError(), "connection"),

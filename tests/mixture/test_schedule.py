@@ -109,7 +109,7 @@ def test_a_tree_of_weights() -> None:
         ({"ko_web": 0}, "sum to 0"),
         ({"g": {"share": 1, "of": {"ko_web": 0}}}, "sum to 0"),
         ({"ko_web": -1}, "greater than or equal to 0"),
-        ({"empty": 1}, "no tokens"),
+        ({"empty": 1}, "without tokens"),
         ({"g": {"share": 1, "off": {"ko_web": 1}}}, "weights"),
     ],
 )
