@@ -118,7 +118,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
 def test_a_workspace_that_cannot_be_a_folder_is_one_message(tmp_path: Path, name: str) -> None:
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     (tmp_path / "dangling").symlink_to("nowhere/at/all")
-    with pytest.raises(KormoError, match="which is no folder"):
+    with pytest.raises(KormoError, match="which is not a folder"):
         build(tmp_path / name, Spec("corpus", "c", {}), lambda out: {})
 
 
