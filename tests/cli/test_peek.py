@@ -124,7 +124,7 @@ def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
     [found] = found["sources"]
     assert found["files"] == 3 and found["reader"]["encoding"] == "auto" and not found["rejects"], found
     notes = " | ".join(found["notes"])
-    assert "2003.csv has 'author' too and lacks 'year'" in notes
+    assert "2003.csv also has 'author' and lacks 'year'" in notes
     assert "encodings of 3 files: " in notes and "cp949 (1, as 2001.csv)" in notes and "utf-8 (2, as 2002.csv)" in notes
     assert {column["name"]: column["filled"] for column in found["columns"]}["author"] == 1
 
