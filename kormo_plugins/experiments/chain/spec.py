@@ -40,11 +40,18 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 class StageFile(Strict):
     """One stage as written."""
 
-    name: str = Field(pattern=NAME, description="name of the stage, for --from, --only, logs and the table")
-    recipe: str = Field(description="the recipe, relative to the chain's file, or kormo:NAME")
-    set: dict[str, object] = Field(default_factory=dict, description="dotted key -> value, over the recipe")
+    name: str = Field(pattern=NAME, description="name of the stage in --from, --only, logs and the table")
+    recipe: str = Field(
+        description="recipe of the stage, relative to the chain's file, or kormo:NAME for one that comes with the "
+        "package"
+    )
+    set: dict[str, object] = Field(
+        default_factory=dict, description="dotted recipe key -> value that replaces the recipe's"
+    )
     from_: str | None = Field(
-        default=None, alias="from", description="name of the stage whose model it takes; null: the recipe's from_run"
+        default=None,
+        alias="from",
+        description="name of an earlier stage whose model this one starts from; null: kormo.from_run of the recipe",
     )
 
 
@@ -52,20 +59,23 @@ class ChainFile(Strict):
     """The whole file."""
 
     name: str = Field(pattern=NAME, description="name of the chain")
-    stages: tuple[StageFile, ...] = Field(min_length=1, description="the stages, in order")
+    stages: tuple[StageFile, ...] = Field(min_length=1, description="stages in the order in which they run")
     set: dict[str, object] = Field(
-        default_factory=dict, description="dotted key -> value, over every recipe; a stage's own `set` wins"
+        default_factory=dict, description="dotted recipe key -> value in every stage; a stage's own `set` wins"
     )
     folder: Path | None = Field(
-        default=None, description="where chain.json, logs and resolved recipes go; null: outputs/chains/NAME"
+        default=None, description="folder of chain.json, logs and resolved recipes; null: outputs/chains/NAME"
     )
     launcher: Literal["python", "torchrun", "accelerate"] = Field(
-        default="python", description="how `axolotl train` starts its processes; python: one process"
+        default="python",
+        description="launcher with which `axolotl train` starts its processes; python: a single process",
     )
-    nproc_per_node: int = Field(default=1, ge=1, description="processes of a stage (torchrun)")
-    launcher_options: tuple[str, ...] = Field(default=(), description="further options for the launcher")
+    nproc_per_node: int = Field(
+        default=1, ge=1, description="processes per node of every stage; more than 1 needs another launcher than python"
+    )
+    launcher_options: tuple[str, ...] = Field(default=(), description="additional options passed to the launcher")
     restarts: int = Field(
-        default=3, ge=0, description="how often a stage that was preempted (exit status 75) is started again"
+        default=3, ge=0, description="maximum number of restarts of a stage that was preempted (exit status 75)"
     )
 
 

@@ -60,7 +60,7 @@ AXOLOTL_PLUGINS: tuple[str, ...] = (EVERY,)
 VARIABLE = r"|\$\{"
 
 EXTENDS: Schema = {
-    "description": "files whose keys this block inherits, relative to this file",
+    "description": "files whose keys this block inherits, as paths relative to this file",
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
 }
 
@@ -173,7 +173,7 @@ def _component(kind: str, components: Registry, definitions: dict[str, Schema]) 
     inherits = {"properties": {"name": True, **unnamed}, "additionalProperties": False}
     rules.append({"if": {"not": {"required": ["name"]}}, "then": inherits})  # a child whose parent names the component
     listed = ", ".join(f"{name}: {components.get(kind, name).summary}" for name in names)
-    about = {"enum": names, "description": f"one of the installed components of the kind {kind}. {listed}"}
+    about = {"enum": names, "description": f"name of an installed component of the kind {kind}. {listed}"}
     return {"type": "object", "properties": {"name": about}, "allOf": rules}
 
 

@@ -86,7 +86,7 @@ def object_schema(model: Any, definitions: dict[str, Schema]) -> Schema:
         if field.is_required():
             required.append(field.alias or name)
     for old, name in getattr(model, "RENAMED", {}).items():
-        properties[old] = {**properties[name], "deprecated": True, "description": f"called `{name}` today"}
+        properties[old] = {**properties[name], "deprecated": True, "description": f"now called `{name}`"}
     schema: Schema = {"type": "object", "properties": properties}
     if required:
         schema["required"] = required
