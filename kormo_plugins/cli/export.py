@@ -32,7 +32,7 @@ PLAIN = "llama"
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
-    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this plugin module too, like kormo.plugins."
 )
 @click.option(
     "--quantize",
@@ -57,7 +57,7 @@ def export(
         raise KormoError(
             where="kormo export: --quantize",
             found=f"{quantize} with --to {layout}",
-            why="only a GGUF is quantized here; other layouts keep every bit",
+            why="only a GGUF can be quantized; other layouts keep the weights as they are",
             do="add --to gguf, or leave --quantize out",
         )
     reason = fault(checkpoint) if (checkpoint / MARKER).is_file() else None
@@ -83,10 +83,10 @@ def export(
     click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, {equality(found)}")
     if layout == GGUF:
         click.echo(
-            "llama.cpp does not compose text: send Hangul as NFC (decomposed, NFD, it gets other ids than trained)"
+            "llama.cpp does not apply Unicode normalization: send Hangul as NFC (NFD gets other ids than in training)"
         )
     if card is not None:
-        click.echo(f"{card}: what the run recorded")
+        click.echo(f"{card}: model card, from the records of the run")
 
 
 def _converted(

@@ -36,7 +36,9 @@ class AfterDashes(click.Command):
 @click.command(cls=AfterDashes, options_metavar="[OPTIONS]")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE…] [-- LAUNCHER OPTIONS]")
-@click.option("--launcher", type=click.Choice(["accelerate", "torchrun", "python"]), help="As for `axolotl train`.")
+@click.option(
+    "--launcher", type=click.Choice(["accelerate", "torchrun", "python"]), help="Launcher, as for `axolotl train`."
+)
 @click.option("--dry-run", is_flag=True, help="Print the resulting recipe; start nothing.")
 @click.pass_context
 def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: str | None, dry_run: bool) -> None:
@@ -91,7 +93,10 @@ def axolotl() -> str:
     found = str(beside) if beside.is_file() else shutil.which("axolotl")
     if found is None:
         raise KormoError(
-            where="kormo train", found="no program `axolotl`", why="it is what trains", do="pip install kormo-plugins"
+            where="kormo train",
+            found="no program `axolotl`",
+            why="`kormo train` runs it",
+            do="pip install kormo-plugins",
         )
     return found
 

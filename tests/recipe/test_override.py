@@ -75,7 +75,7 @@ def test_an_element_of_a_list_is_changed_and_the_others_stay(base: Path, tmp_pat
         (["optimizer=adamw_torchh"], ["Did you mean 'adamw_torch'?"]),
         (["kormo.data.steps[9].minimum=1"], ["the list has 3"]),
         (["datasets[0].path=x"], ["no such list"]),
-        (["seed.inner=1"], ["seed: 42", "nothing inside"]),
+        (["seed.inner=1"], ["seed: 42", "without keys inside"]),
         (["kormo.samples={max_new_tokens: 4}", "kormo.samples.prompts=[a]"], ["changed as well"]),
         (["seed=1", "seed=2"], ["twice"]),
         (["seed"], ["key=value"]),

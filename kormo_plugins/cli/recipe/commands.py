@@ -115,7 +115,7 @@ def _parts(told: KormoError | Notice) -> dict[str, str]:
 
 
 @recipe.command()
-@click.option("--markdown", is_flag=True, help="As a table for a document.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @json_option
 def keys(markdown: bool, as_json: bool) -> None:
     """How each of Axolotl's keys is treated in a recipe that trains on kormo.data."""

@@ -149,7 +149,7 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         late = budget is not None and time.monotonic() - start > 60 * budget
         found = run_cell(cell, folder, train, partial(titled, log, title), may_start=not late)
         if found is None:
-            log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
+            log(f"{title}: not started, the budget of {budget:g} minutes is used up; run the command again to continue")
             continue
         outcome = found
         if outcome.state in ("trained", "reused"):
@@ -244,7 +244,7 @@ def _seconds(folder: Path) -> float:
     path = folder / CELL
     if not path.is_file():
         return 0.0
-    fix = f"remove {path}: the cell's result is measured again"
+    fix = f"remove {path}: the result of the cell will be measured again"
     record = read_object(path, missing=("the cell was trained", fix), fix=fix)
     check_shape(path, record, {"seconds": (int, float)}, fix)
     return float(record.get("seconds", 0.0))
@@ -290,7 +290,7 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
                 where=f"measure.{name}.metric",
                 found=repr(measure.metric),
                 why=f"{folder / METRICS} has no such key; it has: {', '.join(known)}",
-                do=closest(measure.metric, known, "name one of them, or switch on what would log it"),
+                do=closest(measure.metric, known, "name one of them, or enable the monitor that logs it"),
             )
         tail = values[-measure.last :]
         found[name] = sum(tail) / len(tail)

@@ -100,7 +100,7 @@ def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Rec
     for stage in select(chain, first, only):
         entry = record.entry(stage.name)
         if stage.before in waiting:
-            entry.status, entry.why = "would follow", f"trained if {stage.before} comes out otherwise than before"
+            entry.status, entry.why = "would follow", f"trained if the model of {stage.before} changes"
             if not chain_state.holds_a_run(stage.out):
                 entry.status, entry.why = "would train", "not trained yet"
             waiting.add(stage.name)
@@ -170,14 +170,14 @@ def _run_stage(
         words = list(command(chain, stage, recipe))
         entry.log = str(chain.folder / "logs" / f"{stage.name}.log")
         entry.started(found.action)
-        log(f"{stage.name}: {'goes on' if found.action == 'resume' else 'training'}, {found.why}; log in {entry.log}")
+        log(f"{stage.name}: {'resuming' if found.action == 'resume' else 'training'}, {found.why}; log in {entry.log}")
         begin = length(Path(entry.log))
         for attempt in range(chain.file.restarts + 1):
             entry.attempts = attempt + 1
             record.save()
             status = _train(stage, words, Path(entry.log), signals, log)
             if status == EXIT_PREEMPTED and not signals.seen and attempt < chain.file.restarts:
-                log(f"{stage.name}: preempted; started again ({attempt + 1} of {chain.file.restarts})")
+                log(f"{stage.name}: preempted; restart {attempt + 1} of {chain.file.restarts}")
                 continue
             break
     if status not in (0, EXIT_PREEMPTED):
@@ -197,7 +197,7 @@ def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, object], log:
     if status == 0:
         reason = chain_state.unfinished(stage.recipe) or ""
         if not reason and stage_identity.recorded(stage.out).get("hash") != now["hash"]:
-            reason = "the model in its folder is of another recipe"
+            reason = "the model in its folder was trained from another recipe"
     entry.finished("failed" if reason else "trained", stage.out)
     if reason:
         entry.why = reason
@@ -242,7 +242,10 @@ def _wait_for(left_behind: Path, words: Sequence[str], log: Callable[[str], None
     told = False
     while left_behind.is_file() and _runs(left_behind, words):
         if not told:
-            log(f"a killed run left this stage behind (process {left_behind.read_text().strip()}); waiting for its end")
+            log(
+                f"this stage is still running as process {left_behind.read_text().strip()} of a killed run; waiting "
+                "for it to end"
+            )
             told = True
         time.sleep(POLL)
 

@@ -127,7 +127,7 @@ class Chain:
         raise KormoError(
             where=str(self.path),
             found=f"the stage {name!r}",
-            why="the chain has none of that name",
+            why="the chain has no stage of that name",
             do=closest(name, names) or f"its stages are: {', '.join(names)}",
         )
 
@@ -147,7 +147,7 @@ def load_chain(path: Path) -> Chain:
         raise KormoError(
             where=f"{path}: nproc_per_node",
             found=str(file.nproc_per_node),
-            why="the launcher python starts one process",
+            why="the launcher python starts a single process",
             do="set launcher: torchrun",
         )
     stages: list[Stage] = []
@@ -175,7 +175,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
             raise KormoError(
                 where=f"{where}.from",
                 found=f"{entry.from_} beside set: {FROM_RUN}",
-                why="it says twice, and differently, which model the stage starts from",
+                why="the two name different models for the stage to start from",
                 do="remove one of the two",
             )
         changes[FROM_RUN] = str(source.out)
@@ -194,7 +194,7 @@ def _check_inputs(chain: Chain, stage: Stage) -> None:
             raise KormoError(
                 where=recipe.resolved.where(FROM_RUN),
                 found=str(given),
-                why=f"the stage {later.name!r} makes it, and comes later",
+                why=f"the stage {later.name!r} writes this model, and comes later",
                 do=f"put {later.name} before {stage.name} in {chain.path}",
             )
         assert recipe.earlier_run is not None
@@ -217,7 +217,7 @@ def _same_shape(stage: Stage, before: Stage) -> None:
             raise KormoError(
                 where=stage.recipe.resolved.where(f"kormo.architecture.{key}"),
                 found=f"{key} {mine} in stage {stage.name}",
-                why=f"it takes the model of {before.name}, whose {key} is {theirs}",
+                why=f"it starts from the model of {before.name}, whose {key} is {theirs}",
                 do="extend the same size file in both",
             )
 

@@ -46,7 +46,7 @@ def verdict(recipe: Recipe, now: dict[str, object]) -> Verdict:
         return Verdict("train", "not trained yet")
     before = recorded(out)
     if not before:
-        return Verdict("replace", "the folder does not say what it was trained from")
+        return Verdict("replace", "the folder does not record what it was trained from")
     if before.get("hash") != now["hash"]:
         return Verdict("replace", "; ".join(_differences(recipe, before, now)))
     reason = unfinished(recipe)
@@ -67,7 +67,7 @@ def unfinished(recipe: Recipe) -> str | None:
         return f"{holder} on it"
     reason = fault(out, hashes=False)
     if reason is not None:
-        return "it was stopped before its end" if not (out / MARKER).is_file() else reason
+        return "it was stopped before it finished" if not (out / MARKER).is_file() else reason
     exported = recipe.block.export and not recipe.get("adapter") and plain_family(recipe, out) is not None
     if exported and not (out / "export" / "config.json").is_file():
         return "its export/ is missing"
@@ -96,7 +96,7 @@ def weights_of(out: Path) -> str | None:
 def reached(out: Path) -> str:
     """The checkpoint from which an unfinished stage will resume."""
     whole = [folder for folder in checkpoints(out) if (folder / MARKER).is_file()]
-    return f"goes on from {whole[-1].name}" if whole else "no whole checkpoint yet, so from its beginning"
+    return f"resumes from {whole[-1].name}" if whole else "starts over, as there is no whole checkpoint yet"
 
 
 def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -112,5 +112,5 @@ def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) ->
         if names and not (part == "documents" and found and set(old) != set(new)):
             found.append(f"{part} changed ({', '.join(names[:3])})")
     if before.get("before") != now["before"]:
-        found.append("the model that it starts from is another")
-    return found or ["what it depends on changed"]
+        found.append("the model that it starts from changed")
+    return found or ["something that it depends on changed"]

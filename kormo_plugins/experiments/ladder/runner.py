@@ -87,7 +87,7 @@ class Ladder:
                 where=f"{self.path}: metric",
                 found=repr(metric),
                 why=f"{self.folder(rung) / METRICS} has no such key; it has: {', '.join(known)}",
-                do=closest(metric, known, "name one of them, or switch on what would log it"),
+                do=closest(metric, known, "name one of them, or enable the monitor that logs it"),
             )
         steps = sorted(losses) if self.spec.points == "all" else sorted(losses)[-1:]
         name = f"{rung.cell.variant}, seed {rung.cell.seed}"
@@ -141,7 +141,7 @@ def _run(ladder: Ladder, log: Callable[[str], None], train: Train) -> int:
         late = budget is not None and time.monotonic() - start > 60 * budget
         outcome = run_cell(cell, ladder.folder(rung), train, partial(titled, log, title), may_start=not late)
         if outcome is None:
-            log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
+            log(f"{title}: not started, the budget of {budget:g} minutes is used up; run the command again to continue")
             continue
         ladder.outcomes[cell.hash] = outcome
         log(f"{title}: {outcome.state} in {outcome.seconds:.0f} s{': ' + outcome.reason if outcome.reason else ''}")
@@ -163,7 +163,7 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
         return
     if begun(ladder.folder(rung)) is not None:
         if not any(made_before(line, ladder.folder(rung)) for line in mine):
-            log(f"{rung.cell.variant}: its run was begun before a prediction was written; none is claimed")
+            log(f"{rung.cell.variant}: its training began before a prediction was written, so none is recorded")
         return
     found = ladder.law()
     entry: Prediction = {

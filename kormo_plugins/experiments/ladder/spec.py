@@ -171,8 +171,8 @@ def _check_growth(path: Path, made: list[Rung]) -> None:
             raise KormoError(
                 where=f"{path}: sizes.{larger}",
                 found=f"{counts[larger]:,} parameters, after {smaller} with {counts[smaller]:,}",
-                why="what is predicted is the next size, so sizes grow",
-                do="put the sizes in order",
+                why="a prediction is for the next larger size, so sizes must increase",
+                do="list the sizes from the smallest to the largest",
             )
 
 
@@ -180,8 +180,8 @@ def _check_points(path: Path, spec: LadderSpec, recipe: Recipe) -> None:
     if recipe.steps is None or recipe.block.global_batch is None:
         raise KormoError(
             where=f"{path}: base",
-            found=f"{spec.base}, which does not say how long it trains",
-            why="a point is a number of tokens and a loss",
+            found=f"{spec.base}, which does not set the length of the run",
+            why="the law is fitted to losses at numbers of tokens",
             do="set kormo.tokens and kormo.global_batch",
         )
     scheduler = recipe.get("lr_scheduler")
@@ -191,6 +191,6 @@ def _check_points(path: Path, spec: LadderSpec, recipe: Recipe) -> None:
         raise KormoError(
             where=f"{path}: points",
             found=f"all, with lr_scheduler {scheduler}",
-            why="its rate decays, so a run that is stopped early is not a shorter run",
+            why="its learning rate decays, so an evaluation on the way does not equal a shorter run",
             do="set points: last, or a schedule without decay",
         )

@@ -34,7 +34,7 @@ def external_eval_data(
         raise KormoError(
             where=resolved.where(f"{KEY}.every_tokens"),
             found=f"every_tokens: {asked.every_tokens} without kormo.data",
-            why="Axolotl reads the data of this recipe, and how many tokens a step has is not known before",
+            why="Axolotl reads the data of this recipe, so the number of tokens per step is not known in advance",
             do="set every_steps instead, and every_tokens: null",
         )
     if asked.external_eval is None:
@@ -56,9 +56,9 @@ def external_eval_data(
             raise KormoError(
                 where=resolved.where(f"{KEY}.external_eval.sources.{name}"),
                 found=f"text written by {' '.join(writer)}",
-                why=f"the model trains on text of that generator (source {trained[writer]}), so this is not unseen; "
-                "what it writes with another seed is measured as held_out already",
-                do="name another generator or people's text, or remove the source",
+                why=f"the model trains on text of that generator (source {trained[writer]}), so this is not external "
+                "text; held_out already measures text of that generator with another seed",
+                do="name another generator or human-written text, or remove the source",
             )
     return external
 

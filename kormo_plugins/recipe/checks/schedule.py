@@ -37,7 +37,7 @@ def warm_up(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("warmup_steps"),
             found=f"warmup_steps: {steps} beside warmup_ratio: {ratio}",
-            why="both say how long the warm-up is",
+            why="both set the length of the warm-up",
             do="set one of the two to null",
         )
     length = number_of(steps)
@@ -45,8 +45,8 @@ def warm_up(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("warmup_steps"),
             found=f"warmup_steps: {steps} in a run of {run:,} steps",
-            why="the learning rate of the recipe would never be reached",
-            do=f"take less than {run:,}, or warmup_ratio",
+            why="the run would never reach learning_rate",
+            do=f"set less than {run:,} steps, or use warmup_ratio",
         )
 
 
@@ -60,7 +60,7 @@ def saving(recipe: Resolved) -> Iterator[KormoError]:
         if strategy is False:
             do = 'put it in quotes: save_strategy: "no"'
         else:
-            do = f"take one of: {', '.join(STRATEGIES)}"
+            do = f"use one of: {', '.join(STRATEGIES)}"
         yield KormoError(where=where, found=found, why="there is no such strategy", do=do)
     elif strategy in ("epoch", "best") and recipe.get("kormo.data") is not None:
         why = "a mixture has no epochs" if strategy == "epoch" else "no evaluation says which checkpoint is best"
@@ -76,7 +76,7 @@ def saving(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=where,
             found=f"{found} without save_steps",
-            why="it is not said after how many steps",
+            why="the number of steps between two checkpoints is not set",
             do="set save_steps",
         )
 
@@ -89,7 +89,7 @@ def saving_steps(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("save_steps"),
             found=str(steps),
-            why="above 1 it is a number of steps",
+            why="a value above 1 is a number of steps, so it must be whole",
             do="give a whole number, or a share of the run below 1",
         )
 
@@ -100,7 +100,7 @@ def loader(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("dataloader_prefetch_factor"),
             found=f"dataloader_prefetch_factor: {shown(recipe.get('dataloader_prefetch_factor'))} without workers",
-            why="it is a number of batches for each worker, and torch refuses it where there is none",
+            why="it is a number of batches per worker, and torch refuses it without workers",
             do="set dataloader_num_workers, or remove it",
         )
 
@@ -115,7 +115,7 @@ def generation(recipe: Resolved) -> Iterator[KormoError]:
             yield KormoError(
                 where=recipe.where(f"kormo.generation.{key}"),
                 found=f"{key}: {shown(asked[key])} without do_sample: true",
-                why="without sampling the likeliest token is taken, and this would do nothing",
+                why="greedy decoding would ignore it",
                 do=f"set do_sample: true, or remove {key}",
             )
 
@@ -141,7 +141,7 @@ def schedule_without_evaluation(recipe: Resolved) -> Iterator[KormoError]:
             where=recipe.where("lr_scheduler"),
             found=f"lr_scheduler: {schedule} beside kormo.data",
             why="it follows an evaluation loss, and there is no evaluation dataset",
-            do="take another schedule: warmup_stable_decay, cosine, linear, …",
+            do="use another schedule: warmup_stable_decay, cosine, linear, …",
         )
 
 
@@ -169,12 +169,13 @@ def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoErro
 def _schedule_number(where: str, found: str, value: object, kind: str) -> Iterator[KormoError]:
     number = None if isinstance(value, str) else number_of(value)
     if number is None or not math.isfinite(number) or (kind == "integer" and not number.is_integer()):
-        yield KormoError(
-            where=where, found=found, why=f"the schedule wants {kind} there", do="give a value of that kind"
-        )
+        yield KormoError(where=where, found=found, why=f"the schedule expects {kind}", do="give a value of that kind")
     elif number < 0:
         yield KormoError(
-            where=where, found=found, why="no schedule has a negative length or rate", do="give a number of at least 0"
+            where=where,
+            found=found,
+            why="lengths and rates of a schedule cannot be negative",
+            do="give a number of at least 0",
         )
 
 
@@ -186,7 +187,7 @@ def course(recipe: Resolved) -> Iterator[Notice]:
         yield Notice(
             where=recipe.where("save_steps"),
             found="neither save_steps nor save_strategy",
-            why="nothing is saved before the end: a killed run begins again",
+            why="no checkpoint is written before the end, so a killed run starts over",
             do="set save_steps",
         )
     run, decay = steps_of(recipe), number_of(recipe.get("lr_scheduler_kwargs.num_decay_steps"))
@@ -194,6 +195,6 @@ def course(recipe: Resolved) -> Iterator[Notice]:
         yield Notice(
             where=recipe.where("lr_scheduler_kwargs.num_decay_steps"),
             found=f"num_decay_steps: {decay:g} in a run of {run:,} steps",
-            why="the rate comes down from the first step on, from less than learning_rate",
-            do="shorten it where the run is not a trial",
+            why="the learning rate decays from the first step on and starts below learning_rate",
+            do="shorten it, unless this is a trial run",
         )

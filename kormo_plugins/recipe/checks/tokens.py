@@ -45,10 +45,10 @@ def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
             yield KormoError(
                 where=recipe.where(f"kormo.tokenizer.train.shares.{language}"),
                 found=f"a share of {language}, with sources in {', '.join(sorted(languages))}",
-                why="no source is in that language, so the share cannot be held",
+                why="no source is in that language, so the share cannot be met",
                 do=closest(str(language), languages)
-                or "add a source in that language, or name the shares that there "
-                "are (`shares: {}` takes all text as it comes)",
+                or "add a source in that language, or set shares for these languages only (`shares: {}` uses all text "
+                "as it is)",
             )
 
 
@@ -62,7 +62,7 @@ def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
             yield KormoError(
                 where=recipe.where("kormo.collator.ignore_tokens"),
                 found=repr(token),
-                why="the tokenizer has no such added token, so nothing would be left out of the loss",
+                why="the tokenizer has no such added token, so nothing would be excluded from the loss",
                 do=closest(token, named, f"name one of: {', '.join(named)}"),
             )
 

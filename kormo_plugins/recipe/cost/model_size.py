@@ -74,7 +74,8 @@ def _model(values: Mapping[str, object], rows: int, where: str) -> Model:
             where=where,
             found=in_words(error),
             why="memory and FLOPs are counted from the sizes of a Llama-like decoder",
-            do="name them as kormo does: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads",
+            do="use the parameter names of kormo: hidden_size, intermediate_size, num_hidden_layers, "
+            "num_attention_heads",
         ) from None
 
 
@@ -106,7 +107,7 @@ def vocabulary(recipe: Recipe) -> int:
     raise KormoError(
         where=where,
         found=f"hub: {choice.hub}",
-        why="the size of its vocabulary is not known before it is fetched",
+        why="its vocabulary size is not known before it is downloaded",
         do=f"run `axolotl preprocess {recipe.path}`",
     )
 

@@ -66,7 +66,9 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
     moments = SMALL_MOMENTS.get(optimizer, MOMENTS.get(optimizer, -1) * BYTES[precision.optimizer])
     if moments < 0:
         moments = 2.0 * BYTES[precision.optimizer]
-        notes.append(f"the optimizer {optimizer} is not known here: counted like Adam, two moments per parameter")
+        notes.append(
+            f"the optimizer {optimizer} is unknown here and is counted like Adam, with two moments per parameter"
+        )
     weights: float = BYTES[precision.weights]
     trainable = model.parameters
     if recipe.get("adapter"):

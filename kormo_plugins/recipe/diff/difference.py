@@ -166,7 +166,9 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
     tokens = None if recipe.steps is None or rows is None else recipe.steps * rows * recipe.sequence_len
     read = as_json(shares(recipe, count(recipe)), tokens)
     if recipe.data is not None and read["share_korean"] is None:
-        notes.append(f"{recipe.path}: the shares of its sources follow from their sizes, known once they are built")
+        notes.append(
+            f"{recipe.path}: the shares of its sources depend on their sizes, which are known once they are built"
+        )
     found = {
         "parameters": cost.get("parameters"),
         "trainable_parameters": cost.get("trainable_parameters"),

@@ -14,10 +14,8 @@ from kormo_plugins.errors import Faults, KormoError, closest
 REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
 """A reference where references are not replaced."""
 
-REFUSED = (
-    "environment variables stand in paths and in dataset recipes only: apart from where things lie, a recipe says the "
-    "same on every machine"
-)
+REFUSED = "environment variables are allowed only in paths and in dataset recipes, so that a recipe means the same on "
+"every machine"
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?", re.DOTALL)
 
@@ -98,7 +96,7 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
         return found
     if parts["default"] is not None:
         return parts["value"]
-    state = "is set to nothing" if parts["name"] in variables else "is not set"
+    state = "is empty" if parts["name"] in variables else "is not set"
     raise KormoError(
         where=where,
         found=f"{match[0]!r}",

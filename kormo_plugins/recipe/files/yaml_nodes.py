@@ -123,7 +123,7 @@ def _scalar(node: yaml.ScalarNode, line: int) -> Iterator[NodeFault]:
         yield NodeFault(
             line,
             f"the character U+{ord(no_text.group()):04X}",
-            "no name of a file and no text can hold it",
+            "neither file names nor texts can contain it",
             "remove it, or write the character that is meant",
         )
     if node.style is None or node.style == "":
@@ -178,7 +178,7 @@ def _keys(node: yaml.MappingNode) -> Iterator[NodeFault]:
         if kind == "merge" and not _mergeable(value):
             yield NodeFault(
                 line,
-                "<< with something else than a mapping",
+                "<< with something other than a mapping",
                 "a merge key takes the keys of mappings",
                 "write `<<: *name`, or `<<: [*one, *other]`",
             )
@@ -208,7 +208,7 @@ def _measure_merges(root: yaml.Node) -> None:
                 total += sum(size(part, depth + 1) for part in merged) if key.tag == _MERGE else 1
             sizes[id(node)] = total
         if sizes[id(node)] > MAX_VALUES:
-            raise TooLarge(f"merge keys that stand for more than {MAX_VALUES:,} values")
+            raise TooLarge(f"merge keys that expand to more than {MAX_VALUES:,} values")
         return sizes[id(node)]
 
     waiting, seen = [root], {id(root)}

@@ -102,7 +102,7 @@ def _key(plugins: list[str]) -> dict[str, object]:
             raise KormoError(
                 where=f"the package {distribution}",
                 found="not installed",
-                why="a recipe is a configuration of Axolotl's",
+                why="a recipe is an Axolotl configuration, and is checked against the installed Axolotl",
                 do=versions.install_line(),
             ) from None
     return {"format": FORMAT, "versions": found, "plugins": plugins, "unnamed": variants.entry_point_plugins()}
@@ -151,7 +151,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             where="the installed Axolotl",
             found=last,
             why="its configuration model could not be imported",
-            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.install_line()}",
+            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or reinstall it: {versions.install_line()}",
         )
     if "error" in content:
         where, found, why, do = content["error"]

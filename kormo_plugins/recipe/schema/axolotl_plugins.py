@@ -73,9 +73,8 @@ def plugin_class(plugin: str) -> Any:
     if not (isinstance(found, type) and issubclass(found, BasePlugin)):
         raise KormoError(
             where=f"plugins: {plugin}",
-            found=f"{name}, which is no such class",
-            why="it is no plugin of Axolotl's (a subclass of axolotl.integrations.base.BasePlugin), and Axolotl would "
-            "call it",
+            found=f"{name}, which is not a plugin class",
+            why="a plugin is a subclass of axolotl.integrations.base.BasePlugin, and Axolotl would call this as one",
             do="name a plugin's class, or remove it from `plugins`",
         )
     return found
@@ -121,7 +120,7 @@ def _look_up_foreign(module: str, name: str, where: str) -> None:
         raise KormoError(
             where=where,
             found=f"the name {name} of the module {module}",
-            why="there is no class of that name in its source, so it is no plugin, and Axolotl would call it",
+            why="its source defines no class of that name, so it is not a plugin, and Axolotl would call it as one",
             do="name a plugin's class, or remove it from `plugins`",
         )
     refuse_foreign(module, where)

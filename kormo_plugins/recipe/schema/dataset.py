@@ -180,5 +180,5 @@ def _weighed(values: Mapping[str, object], place: Where) -> Iterator[KormoError]
                 where=place("mixture.weights"),
                 found=f"no weight for the source {name!r}",
                 why="its documents would be read, cleaned and packed, and then never be trained on",
-                do=f"give {name} a weight (0 says that it is left out on purpose), or remove the source",
+                do=f"give {name} a weight (0 excludes it on purpose), or remove the source",
             )

@@ -280,7 +280,7 @@ def parse_block(block: dict[str, object], registry: Registry, where: str) -> Kor
         raise KormoError(
             where=f"{where}: kormo",
             found=repr(block),
-            why="the kormo block is a mapping",
+            why="the kormo block must be a mapping",
             do="write `kormo:` with keys below it",
         )
     faults = Faults()

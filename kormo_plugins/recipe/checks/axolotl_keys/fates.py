@@ -63,7 +63,7 @@ def refusals(resolved: Resolved, table: Table) -> Iterator[KormoError]:
                 where=resolved.where(key),
                 found=f"{found} beside kormo.data",
                 why=fate.why,
-                do=f"remove {key}; it is said by {fate.instead}",
+                do=f"remove {key} and use {fate.instead}",
             )
         elif fate.kind is Kind.HARMFUL:
             yield KormoError(
@@ -74,7 +74,7 @@ def refusals(resolved: Resolved, table: Table) -> Iterator[KormoError]:
             yield KormoError(
                 where=resolved.where(key),
                 found=f"{found} without {named}",
-                why=f"it has an effect only beside {named}, and would do nothing here",
+                why=f"it has an effect only together with {named}, and would be ignored here",
                 do=f"set {named}, or remove {key}",
             )
 
@@ -87,7 +87,7 @@ def warnings(resolved: Resolved, table: Table) -> Iterator[Notice]:
                 where=resolved.where(key),
                 found=f"{key}: {shown(resolved.values[key])}",
                 why=fate.why,
-                do="it may be removed",
+                do="remove it, or leave it: it has no effect",
             )
 
 
