@@ -210,7 +210,7 @@ def disk_error(error: OSError, where: Path) -> Exception:
         return KormoError(
             where=str(error.filename or where),
             found=str(error.strerror),
-            why="it cannot be written" if error.errno == errno.EROFS else "this user may not do that",
+            why="it cannot be written" if error.errno == errno.EROFS else "this user has no permission",
             do="change its rights, or choose a folder that is yours",
         )
     if error.errno in _TOLD:
@@ -259,8 +259,8 @@ def full_disk(where: Path, quota: bool = False) -> KormoError:
     return KormoError(
         where=str(where),
         found=f"{FULL} mounted at {mount} ({left})",
-        why="what was being written could not be finished, and nothing of it is used",
-        do="free some space or choose a folder on another disk, and run the same command again: it goes on",
+        why="writing could not be finished, and the unfinished part is not used",
+        do="free some space or choose a folder on another disk, and run the same command again: it continues",
     )
 
 
@@ -282,7 +282,7 @@ _TOLD = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "remove the link that leads to itself",
     errno.EIO: "the disk or its network does not answer as it should: check it, then run the same command again",
-    errno.ESTALE: "the file server has lost it: mount the disk again, then run the same command again",
+    errno.ESTALE: "the file server no longer has it: mount the disk again, then run the same command again",
     errno.ENOTDIR: "a part of the path is a file: choose another folder",
 }
 """Error of the system -> what to do."""
@@ -321,7 +321,7 @@ def system_error(error: OSError, where: str, words: Iterable[str] = ()) -> Kormo
         where=str(error.filename or where),
         found=in_words(error),
         why="the system refuses it",
-        do="check the path and the disk; with --traceback the place in the code is shown",
+        do="check the path and the disk; --traceback shows where in the code it happened",
     )
 
 

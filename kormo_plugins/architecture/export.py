@@ -110,7 +110,7 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
         raise KormoError(
             where=str(folder / "config.json"),
             found=f"model_type {found!r}",
-            why=f"{model_type!r} is what is converted here",
+            why=f"the conversion needs {model_type!r}",
             do=f"name the folder of a {model_type} checkpoint",
         )
     config: PretrainedConfig = AutoConfig.from_pretrained(folder)
@@ -176,7 +176,7 @@ def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -
         raise KormoError(
             where=str(out),
             found=f"an earlier export to {earlier.get('to')}: {', '.join(held[:3])}",
-            why=f"{file or f'a {to} checkpoint'} would take its place, and it would be gone",
+            why=f"{file or f'a {to} checkpoint'} would replace it",
             do="name another folder, or remove this one",
         )
     raise KormoError(
@@ -202,7 +202,7 @@ def check_unchanged(checkpoint: Path) -> None:
             raise KormoError(
                 where=str(path),
                 found="missing" if not path.is_file() else "changed since this folder was converted",
-                why=f"{RECORD} has another checksum, that of the model that was compared with its original",
+                why=f"{RECORD} has another checksum: that of the model that was compared with its original",
                 do=f"convert the original again; if the change is meant, remove {checkpoint / RECORD}",
             )
 
@@ -218,7 +218,7 @@ def read_record(checkpoint: Path) -> dict[str, Any]:
     check_shape(path, record, {"from": str, "to": str, "files": dict, "beside": dict}, fix)
     changed = seal_fault(record, unnamed=True)
     if changed:
-        raise KormoError(where=str(path), found=changed, why="it has the checksums of the folder's files", do=fix)
+        raise KormoError(where=str(path), found=changed, why="it holds the checksums of the folder's files", do=fix)
     return record
 
 

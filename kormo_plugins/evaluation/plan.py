@@ -147,8 +147,8 @@ def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
     return KormoError(
         where=f"kormo eval: --data {data}" if data else "kormo eval",
         found=f"{len(missing)} dataset{'s' * (len(missing) > 1)} missing",
-        why="the tasks that were asked for read them",
-        do=f"copy {'each into its folder' if data else 'them into a folder, name it with --data'}, or ask for other "
+        why="the selected tasks need them",
+        do=f"copy {'each into its folder' if data else 'them into a folder, name it with --data'}, or select other "
         f"tasks (the suite mini needs no data):{''.join(lines)}",
     )
 
@@ -297,7 +297,7 @@ def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> N
                 where=f"{model.path}: max_position_embeddings",
                 found=f"{model.positions:,}",
                 why=f"the task {one.name} generates answers of up to {new:,} tokens",
-                do="ask for other tasks",
+                do="select other tasks",
             )
     long = [one for one in ready if one.cut]
     if long and not cut_long:
@@ -305,6 +305,7 @@ def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> N
         raise KormoError(
             where=f"{model.path}: max_position_embeddings",
             found=f"{model.positions:,}",
-            why=f"prompts are longer, and would lose their beginning: {told}{' and others' * (len(long) > 5)}",
-            do="take fewer shots (in a suite file of yours), ask for other tasks, or pass --cut-long: it cuts, counted",
+            why=f"prompts are longer, and would be truncated on the left: {told}{' and others' * (len(long) > 5)}",
+            do="use fewer shots (in your own suite file), select other tasks, or pass --cut-long, which truncates and "
+            "counts them",
         )

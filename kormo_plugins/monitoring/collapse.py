@@ -93,7 +93,7 @@ class Collapse(Monitor):
         if run.tokenizer is None or "eos" not in run.special:
             raise KormoError(
                 where="kormo.monitor.collapse",
-                found="no tokenizer of ours",
+                found="no tokenizer prepared by kormo-plugins",
                 why="prompts and continuations are encoded with it",
                 do="set kormo.tokenizer, or kormo.monitor.collapse: null",
             )

@@ -103,7 +103,7 @@ class HeldOut(Monitor):
         if not chosen:
             raise KormoError(
                 where="kormo.monitor.held_out",
-                found="no document that is held out",
+                found="no held-out documents",
                 why="there is nothing to measure the loss on",
                 do="set held_out.documents in the dataset recipe, name texts under kormo.monitor.external_eval, or set "
                 "kormo.monitor.held_out: null",
@@ -123,7 +123,7 @@ class HeldOut(Monitor):
                 found.append((document, groups_of(prefix, name, document, self.params.domain), texts))
         domains = {group for _, groups, _ in found for group in groups if "/domain/" in group}
         if len(domains) > MOST_DOMAINS:
-            log.warning("%s: %d domains, too many for a number each; none is logged", prefix, len(domains))
+            log.warning("%s: %d domains are too many to log one by one; none is logged", prefix, len(domains))
             return [(d, tuple(g for g in groups if "/domain/" not in g), texts) for d, groups, texts in found]
         return found
 
@@ -166,7 +166,7 @@ def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunV
     if run.tokenizer is None or first is None:
         raise KormoError(
             where="kormo.monitor.held_out",
-            found="no tokenizer of ours" if run.tokenizer is None else "no start or end token",
+            found="no tokenizer prepared by kormo-plugins" if run.tokenizer is None else "no start or end token",
             why="the first token of a document is predicted from the start token",
             do="set kormo.tokenizer",
         )

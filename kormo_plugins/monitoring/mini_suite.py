@@ -48,7 +48,7 @@ class Mini(Monitor):
         if run.tokenizer is None or first is None:
             raise KormoError(
                 where="kormo.monitor.mini",
-                found="no tokenizer of ours",
+                found="no tokenizer prepared by kormo-plugins",
                 why="questions are encoded with it",
                 do="set kormo.tokenizer, or kormo.monitor.mini: null",
             )

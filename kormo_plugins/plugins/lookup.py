@@ -70,7 +70,7 @@ def refuse_foreign(module: str, where: str) -> None:
     raise KormoError(
         where=where,
         found=f"the module {module} in the folder {root}",
-        why="it lies in the current folder, where it may have come with the recipe, and importing it would run it",
+        why="it is in the current folder, where it may have come with the recipe, and importing it would run its code",
         do=f"if it is yours, set {ALLOW}={module}, or put its folder on PYTHONPATH",
     )
 
@@ -91,7 +91,7 @@ def refuse_without_hooks(module: str, where: str, imported: bool = False) -> Non
     raise KormoError(
         where=where,
         found=f"the module {module}",
-        why="it implements no hook of kormo-plugins, and importing it could only run what it holds",
+        why="it implements no hook of kormo-plugins, so importing it would only run its code",
         do="name a module with functions marked @hookimpl (`kormo plugins hooks` shows the contract), or remove it",
     )
 

@@ -121,7 +121,8 @@ class Registry:
                 raise KormoError(
                     where=f"kormo.plugins: {module}",
                     found=f"KORMO_PLUGINS={','.join(self._block)}",
-                    why="the recipe names a plugin that the environment blocks; a run without it would be another run",
+                    why="the recipe names a plugin that the environment blocks; a run without it would be a different "
+                    "run",
                     do="unset KORMO_PLUGINS, or remove the plugin from the recipe",
                 )
             self._add_named(module)
@@ -161,7 +162,7 @@ class Registry:
                 found=repr(idle[0]),
                 why="nothing of that name is installed, so it blocks nothing",
                 do=closest(idle[0], known - {"kormo-plugins"})
-                or "correct it; `kormo plugins list` shows what there is",
+                or "correct it; `kormo plugins list` shows what is installed",
             )
 
     def _add(self, module: ModuleType, distribution: str, version: str, origin: str) -> None:
@@ -188,7 +189,7 @@ class Registry:
                 raise KormoError(
                     where=self._named(name),
                     found=f"the function {hook} without @hookimpl",
-                    why="it would not be called, and what it gives would be missing in silence",
+                    why="it would not be called, and its components would be silently missing",
                     do="write `@hookimpl` above it (from kormo_plugins import hookimpl)",
                 )
 
@@ -320,7 +321,7 @@ class Registry:
                     where=where,
                     found=f"the keys {', '.join(sorted(values))}",
                     why=f"the {kind} {name!r} takes none",
-                    do="remove them",
+                    do="remove these keys",
                 )
             return None
         return checked(self.model(kind, name), values, where)
@@ -339,7 +340,7 @@ class Registry:
             raise KormoError(
                 where=self._named(self._entries[kind, name].module),
                 found=f"params={component.params!r} of the {kind} {name!r}",
-                why="it is no pydantic model, so a recipe's keys could be neither checked nor shown",
+                why="it is not a pydantic model, so the keys of a recipe could be neither checked nor shown",
                 do="derive it from pydantic.BaseModel",
             )
         return found

@@ -42,18 +42,21 @@ def write_template(folder: Path, name: str) -> Made:
         raise KormoError(
             where="kormo plugins new: --name",
             found=repr(name),
-            why="pip and Python would not take it as a name",
+            why="pip and Python do not accept it as a name",
             do="use letters, digits and hyphens, a letter first",
         )
     if package == "kormo_plugins":
         raise KormoError(
-            where="kormo plugins new: --name", found=repr(name), why="that is our own name", do="choose another"
+            where="kormo plugins new: --name",
+            found=repr(name),
+            why="it is the name of this package",
+            do="choose another",
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise KormoError(
             where="kormo plugins new",
             found=str(folder),
-            why="something is there already, and nothing is overwritten",
+            why="it already exists, and nothing is overwritten",
             do="name a folder that does not exist",
         )
     values = {"package": package, "distribution": distribution, "version": __version__}

@@ -124,7 +124,7 @@ def build_pairs(
         raise KormoError(
             where=where,
             found=f"no usable pair: {reasons or 'there is none'}",
-            why=f"there is nothing to prefer; the first is {stats['example'] or 'missing'}",
+            why=f"the run has nothing to train on; the first rejected pair: {stats['example'] or 'none'}",
             do="raise sequence_len, or correct the source",
         )
     return stats

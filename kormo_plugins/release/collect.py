@@ -88,7 +88,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
-            where=str(out), found="something is there already", why="nothing is overwritten", do="name a new folder"
+            where=str(out), found="something that exists already", why="nothing is overwritten", do="name a new folder"
         )
     with new_folder(out) as partial:
         entries = [_copy_run(run, partial, steps) for run in runs]
@@ -109,7 +109,7 @@ def _runs(source: Path) -> list[Path]:
     named = isinstance(stages, list) and all(isinstance(one, dict) and "output" in one for one in stages)
     if changed or not stages or not named:
         raise KormoError(
-            where=str(chain), found=changed or "no list of stages", why="a release holds the run of each", do=fix
+            where=str(chain), found=changed or "no list of stages", why="a release holds the run of each stage", do=fix
         )
     return [_from(source, str(stage["output"])) for stage in stages]
 
@@ -135,7 +135,7 @@ def _refuse_unfinished(run: Path) -> None:
             where=str(run),
             found=reason or f"no {missing[0]}",
             why="only a finished run, as it was written, can be checked by others",
-            do="train it to its end (the same command goes on)",
+            do="finish training (the same command resumes it)",
         )
 
 
@@ -247,6 +247,6 @@ def read_index(folder: Path) -> list[Released]:
         raise KormoError(
             where=str(path),
             found=in_words(error),
-            why="it says which runs a release holds",
+            why="it lists the runs of the release",
             do="name a folder that `kormo release` of this version made",
         ) from None

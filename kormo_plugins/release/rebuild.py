@@ -126,12 +126,12 @@ def _only(release: Path, having: Sequence[Released], first: int, last: int) -> R
         return found[0]
     if found:
         names = [released.name for released in found]
-        why, do = f"{', '.join(names)} have such steps", f"say which: --run {names[0]}"
+        why, do = f"{', '.join(names)} have such steps", f"choose one: --run {names[0]}"
     else:
         why = f"no loss of these steps was logged at step {last}, so nothing could be compared there"
         near = {name: sorted(sorted(known, key=lambda step: abs(step - last))[:3]) for name, known in ends.items()}
         known = [f"{', '.join(map(str, steps)) or 'none after this checkpoint'} ({n})" for n, steps in near.items()]
-        do = f"end at a step that was: {'; '.join(known)}"
+        do = f"end at a logged step: {'; '.join(known)}"
     raise KormoError(where="kormo reproduce --steps", found=f"{first}-{last}", why=why, do=do)
 
 
@@ -156,7 +156,7 @@ def _raise_full_disk(log: Path, begin: int, out: Path) -> None:
     try:
         raise_full_disk(log, begin)
     except KormoError as error:
-        again = f"free some space or choose another disk, and remove {out}: what is built again reuses nothing"
+        again = f"free some space or choose another disk, and remove {out}: a rebuild reuses nothing"
         raise KormoError(where=error.where, found=error.found, why=error.why, do=again) from None
 
 
@@ -181,7 +181,7 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
         raise KormoError(
             where=str(recipe),
             found=f"a training that ended with status {process.returncode}",
-            why="what cannot be trained cannot be compared",
+            why="without a trained model nothing can be compared",
             do=f"see {out / 'reproduce.log'}",
         )
 

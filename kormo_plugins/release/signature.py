@@ -39,7 +39,7 @@ def sign(folder: Path, key: Path) -> None:
         raise KormoError(
             where="kormo release --sign",
             found=f"{key}: {_told(done)}",
-            why="ssh-keygen made no signature with it; the release itself is written",
+            why="ssh-keygen could not sign with this key; the release itself is written",
             do=f"ssh-keygen -Y sign -n {NAMESPACE} -f KEY {folder / SUMS} signs it with another key",
         )
 

@@ -84,7 +84,7 @@ def convert(model: object, *, emulate: bool = False) -> int:
     if not count:
         raise KormoError(
             where="kormo.precision.compute",
-            found=f"float8, and no matrix in the layers whose sides are multiples of {MULTIPLE}",
+            found=f"float8, and no matrix in the layers has sides that are multiples of {MULTIPLE}",
             why="the run would not have the precision that the recipe states",
             do="set compute: bfloat16, or choose other sizes",
         )

@@ -42,7 +42,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
         raise KormoError(
             where="kormo.precision.compute",
             found=f"float8 with {'DeepSpeed' if deepspeed else 'an adapter'}",
-            why="torchao converts matrices that are whole and trained; this was not proved to be right with others",
+            why="torchao converts whole, trained matrices; other cases are not verified",
             do="set compute: bfloat16, or train all weights without DeepSpeed",
         )
     if p.weights == "bfloat16" and p.compute == "float32":
@@ -64,7 +64,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
             raise KormoError(
                 where="kormo.precision",
                 found=f"master {p.master} with compute float32",
-                why="float32 weights need no copy",
+                why="float32 weights need no master copy",
                 do="set master: null",
             )
     else:
@@ -72,7 +72,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
             raise KormoError(
                 where="kormo.precision",
                 found=f"master {p.master} with weights {p.weights}" + (" and an adapter" if adapters else ""),
-                why="masters are float32 copies of bfloat16 weights; adapters are float32 already",
+                why="master weights are float32 copies of bfloat16 weights; adapters are float32 already",
                 do="set master: null" if adapters else "set weights: bfloat16, master: float32, or master: null",
             )
         held = p.master or p.weights
@@ -155,5 +155,5 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
                 where=f"kormo.precision.{key}",
                 found=f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",
                 why="the run would not have the precision that the recipe states",
-                do="change the recipe to what runs here, or remove what changes it (deepspeed, optimizer, adapter)",
+                do="set the precision that is used here, or remove what changes it (deepspeed, optimizer, adapter)",
             )

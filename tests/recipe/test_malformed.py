@@ -174,7 +174,7 @@ BLOCK = [
     Bad("misspelt key of ours", CHILD + "kormo: {globl_batch: 4}\n", "recipe.yml: kormo.globl_batch",
         "Did you mean 'global_batch'?"),
     Bad("misspelt, deep", CHILD + "kormo: {precision: {master_weights: float32}}\n",
-        "recipe.yml: kormo.precision.master_weights", "not known here"),
+        "recipe.yml: kormo.precision.master_weights", "this key is unknown"),
     Bad("no precision", CHILD + "kormo: {precision: null}\n", "recipe.yml: kormo.precision", "weights"),
     Bad("an unknown dtype", CHILD + "kormo: {precision: {weights: float16}}\n",
         "recipe.yml: kormo.precision.weights", "bfloat16"),

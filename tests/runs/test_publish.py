@@ -190,7 +190,7 @@ def test_a_hub_that_is_not_there_is_told(run: Path, monkeypatch: pytest.MonkeyPa
     nobody = HfApi(endpoint="http://127.0.0.1:9", token=SECRET)
     with pytest.raises(KormoError, match="nothing of 4 revisions"):
         publish(run, "lab/small", nobody)
-    with pytest.raises(KormoError, match="asked for the revisions"):
+    with pytest.raises(KormoError, match="could not list the revisions"):
         revisions.of_model("lab/small", api=nobody)
 
 

@@ -140,7 +140,7 @@ def _split(content: Mapping[str, Any], path: Path) -> str:
     raise KormoError(
         where=f"{path}: pre_tokenizer",
         found=f"the split {found[0]!r}" if found else "no split by a regular expression",
-        why="llama.cpp is told a split by name, and none is known here for this one; with another the ids differ",
+        why="a GGUF names its split, and this one has no known name in llama.cpp; with another split the ids differ",
         do="use llama.cpp's own script, which names the split of published tokenizers",
     )
 

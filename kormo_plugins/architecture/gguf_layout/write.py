@@ -118,14 +118,14 @@ def plan_gguf(checkpoint: Path, quantize: str | None) -> Plan:
         raise KormoError(
             where=str(path),
             found=f"model_type {config.get('model_type')!r}",
-            why=f"what is written as GGUF here is of {' or '.join(READ)}",
+            why=f"only {' or '.join(READ)} can be written as GGUF",
             do="convert it with llama.cpp's own script",
         )
     if config.get("rope_scaling"):
         raise KormoError(
             where=str(path),
             found=f"RoPE scaling {config['rope_scaling']}",
-            why="KORMo has none, and it is not written here",
+            why="KORMo has none, and the conversion does not support it",
             do="convert it with llama.cpp's own script",
         )
     if quantize == "q4_k_m":

@@ -119,7 +119,7 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, tuple[s
         raise KormoError(
             where=f"kormo eval: --against {file}",
             found=f"no answers to {len(missing)} of {len(questions)} questions ({', '.join(missing[:5])}…)",
-            why="pairs are made of two answers to one question",
+            why="a pair consists of two answers to one question",
             do="evaluate the other model on the same questions first",
         )
     return found

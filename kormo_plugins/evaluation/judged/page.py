@@ -23,8 +23,8 @@ CONTROLS = {
     "hangul": "Hangul among letters",
     "right_language": "answers in the language of the question",
     "switches": "foreign words per 100 eojeol",
-    "level_kept": "conversations that keep their speech level",
-    "characters": "characters of a conversation's answers",
+    "level_kept": "conversations with a consistent speech level",
+    "characters": "characters per conversation's answers",
 }
 SHARES = ("hangul", "right_language", "level_kept")
 
@@ -72,7 +72,7 @@ def _scores(result: JudgedResult) -> str:
         "conversations": number(single["n"]),
         "agreement between repetitions (alpha)": number(single["alpha"]),
         "score against length (rank correlation)": number(single["length_correlation"]),
-        "verdicts that do not count": number(sum(single["not_counted"].values())),
+        "excluded verdicts": number(sum(single["not_counted"].values())),
         "turns without an answer": number(result["unanswered"]),
     }
     top = "".join(f"<div><b>{value}</b><small>{text(name)}</small></div>" for name, value in cards.items())
@@ -96,7 +96,7 @@ def _reasons(part: SingleResult | PairResult) -> str:
     if not part["not_counted"]:
         return ""
     listed = "; ".join(f"{text(reason)}: {count:,}" for reason, count in part["not_counted"].items())
-    return f"<p class=warn>Verdicts that are in no mean, of {part['verdicts']:,}: {listed}.</p>"
+    return f"<p class=warn>Verdicts excluded from the means, of {part['verdicts']:,}: {listed}.</p>"
 
 
 def _pairs(result: JudgedResult) -> str:
@@ -106,10 +106,10 @@ def _pairs(result: JudgedResult) -> str:
     rows = [
         ["against", text(pairs["against"])],
         ["win rate, a tie being half a win", interval(pairs, 3)],
-        ["the same at equal length", number(pairs["length_controlled"], 3)],
+        ["win rate at equal length", number(pairs["length_controlled"], 3)],
         ["wins, ties, losses", f"{pairs['wins']:,}, {pairs['ties']:,}, {pairs['losses']:,}"],
         ["pairs with the same verdict in both orders", percent(pairs["same_in_both_orders"])],
-        ["wins of the first place less those of the second", percent(pairs["position"])],
+        ["position bias: wins of the first position minus the second", percent(pairs["position"])],
         ["agreement of orders and repetitions (alpha)", number(pairs["alpha"])],
     ]
     return table(["", ""], rows, "-n") + _reasons(pairs)
@@ -188,7 +188,7 @@ def _turn(asked: str, conversation: Answered, turn: int, said: Sequence[Verdict]
     mark = (
         ""
         if note == "stop"
-        else f" <small class=alert>{'cut at its longest' if note == 'length' else text(note)}</small>"
+        else f" <small class=alert>{'cut at max_tokens' if note == 'length' else text(note)}</small>"
     )
     left = f"<div><small>answer</small>{mark}<blockquote>{text(answer) or '–'}</blockquote>"
     if other is not None:

@@ -41,10 +41,10 @@ answer with filler. [ours] coarse: a good judge stays far below."""
 
 SHOWN = {
     "accuracy": ("planted better answer preferred", "100%"),
-    "accuracy_wrong": ("… over one that is wrong", "100%"),
-    "accuracy_shuffled": ("… over one that is shuffled", "100%"),
-    "accuracy_empty": ("… over one that is empty", "100%"),
-    "accuracy_halved": ("… over one that is halved", "100%"),
+    "accuracy_wrong": ("… over a wrong one", "100%"),
+    "accuracy_shuffled": ("… over a shuffled one", "100%"),
+    "accuracy_empty": ("… over an empty one", "100%"),
+    "accuracy_halved": ("… over half of it", "100%"),
     "first": ("an answer beats itself in the first place", "0%"),
     "second": ("an answer beats itself in the second place", "0%"),
     "position": ("position bias: wins of the first position minus the second", "0%"),

@@ -70,8 +70,8 @@ def read_questions(data: Path | None, dataset: str) -> list[Question]:
     if data is None or not data.is_dir():
         raise KormoError(
             where="kormo eval: --data",
-            found="nothing" if data is None else f"{data}, which is no folder",
-            why=f"the questions of {dataset} are read from a copy of yours",
+            found="nothing" if data is None else f"{data}, which is not a folder",
+            why=f"the questions of {dataset} are read from a local copy",
             do=f"name a folder with {dataset.split('/')[-1]}/question.jsonl in it",
         )
     folder = find_dataset(data, dataset)
@@ -95,7 +95,7 @@ def read_questions(data: Path | None, dataset: str) -> list[Question]:
             KormoError(
                 where=str(path),
                 found=f"the ids {', '.join(repeated[:5])} more than once",
-                why="a verdict belongs to one question",
+                why="a verdict is assigned to its question by the id",
                 do="give each question an id of its own",
             )
         )
@@ -114,7 +114,7 @@ def _file(folder: Path) -> Path:
     raise KormoError(
         where=str(folder),
         found="no file of questions",
-        why=f"one of {', '.join(QUESTION_FILES)} with the ending {', '.join(ENDINGS)} is looked for",
+        why=f"one of {', '.join(QUESTION_FILES)} with the ending {', '.join(ENDINGS)} is expected",
         do=f"copy the questions to {folder / 'question.jsonl'}",
     )
 
@@ -129,7 +129,9 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         text = path.read_text(encoding="utf-8")
         rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
     except (OSError, ValueError) as error:
-        raise KormoError(where=str(path), found=in_words(error), why="it cannot be read", do="copy it again") from None
+        raise KormoError(
+            where=str(path), found=in_words(error), why="it cannot be read", do="copy the questions again"
+        ) from None
     yield from rows
 
 
@@ -154,7 +156,7 @@ def _question(
             where=where,
             found=f"the columns {', '.join(sorted(map(str, values))) or 'none'}",
             why="a question has an id (question_id, prompt_id or id) and a list of texts (turns, questions or prompt)",
-            do="copy the questions again, or name the columns so",
+            do="copy the questions again, or rename the columns",
         )
     given = next((values[key] for key in ("reference", "references") if values.get(key)), None)
     given = given or (elsewhere or {}).get(str(name)) or []

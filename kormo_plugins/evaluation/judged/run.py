@@ -81,7 +81,7 @@ def prepare(
     others = read_answers(against, questions) if against is not None else None
     times = repeats(suite, judge)
     if judge is not None and times < suite.repeats:
-        say("a judge on this machine at temperature 0 says the same each time: one verdict on each answer")
+        say("a judge on this machine at temperature 0 is deterministic: each answer gets one verdict")
     turns = sum(len(one.turns) for one in questions)
     planned = turns * times * (1 if others is None else 1 + PAIRS_WITH_ORDERS)
     planned += len(questions_to_judge(probes())) if suite.check_judge else 0

@@ -17,12 +17,12 @@ from kormo_plugins.store.complete import fault
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
-UNKNOWN = "whether some of these files are there already is not known; those are not uploaded again"
+UNKNOWN = "it is unknown which of these files are there already; those are not uploaded again"
 """What a dry run cannot know."""
 
 HELD_BACK = (
-    (("optimizer*", "scheduler*", "global_step*", "zero_*", "latest"), "it is only needed to resume the training"),
-    (("rng_state*", "trainer_state.json"), "it is only needed to resume the training"),
+    (("optimizer*", "scheduler*", "global_step*", "zero_*", "latest"), "it is only needed to resume training"),
+    (("rng_state*", "trainer_state.json"), "it is only needed to resume training"),
     (("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt"), "it may be a pickle, and reading a pickle can run code"),
 )
 """Patterns of file and folder names, and why they are not uploaded; the first match counts. Otherwise: `OTHER`."""

@@ -69,7 +69,7 @@ def amount(text: str) -> int:
         raise KormoError(
             where="--every",
             found=repr(text),
-            why="it is a number of tokens",
+            why="it takes a number of tokens",
             do="write 500M, 50B or 1.5T",
         )
     return round(float(match[1]) * UNITS[match[2].upper()])
@@ -104,8 +104,8 @@ def spaced(found: Sequence[Point], every: int) -> list[Point]:
         raise KormoError(
             where="--every",
             found=f"the revision {unknown[0]}",
-            why="its name does not say how many tokens it has seen",
-            do="give --tokens-per-step: rows of a step times tokens of a row",
+            why="its name does not contain its number of tokens",
+            do="pass --tokens-per-step: rows per step times tokens per row",
         )
     chosen, following = [], every
     for point in found:
@@ -132,7 +132,7 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
         raise KormoError(
             where=repository,
             found=in_words(error),
-            why="the hub was asked for the revisions of this model",
+            why="the hub could not list the revisions of this model",
             do="check the id, the network and HF_HUB_OFFLINE",
         ) from None
     found = points([ref.name for ref in [*refs.branches, *refs.tags]], tokens_per_step)
@@ -140,8 +140,8 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
         raise KormoError(
             where=repository,
             found=f"{len(refs.branches) + len(refs.tags)} revisions, none of which names a step",
-            why="checkpoints of a training are revisions called step-N",
-            do="name a model that publishes its training dynamics",
+            why="training checkpoints are revisions named step-N",
+            do="name a model that publishes its training checkpoints",
         )
     return found
 
@@ -173,7 +173,7 @@ def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, id
         raise KormoError(
             where=f"{repository}@{point.name}",
             found=in_words(error),
-            why="the hub was asked for this checkpoint",
+            why="this checkpoint could not be downloaded",
             do="repeat the command: what has arrived is kept",
         ) from None
     listed = _check(repository, point, partial, identity)
@@ -188,7 +188,7 @@ def _refuse_paths(repository: str, names: Iterable[str]) -> None:
             raise KormoError(
                 where=repository,
                 found=f"the file name {name!r}",
-                why="it leads out of the folder that it would be downloaded to",
+                why="it points outside the download folder",
                 do="do not use this repository",
             )
 

@@ -52,7 +52,7 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
             where=str(checkpoint),
             found="no files of DeepSpeed",
             why="a checkpoint without DeepSpeed is read by any number of ranks",
-            do="just resume from it",
+            do="resume from it directly",
         )
     if shards.universal:
         return shards

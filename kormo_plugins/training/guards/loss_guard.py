@@ -119,8 +119,8 @@ def stopped(
         where=f"{output_dir}: step {step + 1:,}" + (f" of {steps:,}" if steps else ""),
         found=what,
         why=f"training on from here would spoil the model; no checkpoint was written, {kept}",
-        do=f"{hint}all of it is in {FILE}. Lower learning_rate, change the mixture from here on, or set "
-        "kormo.stop_on; the same command goes on from the last good checkpoint",
+        do=f"{hint}details are in {FILE}. Lower learning_rate, change the mixture from here on, or relax "
+        "kormo.stop_on; the same command resumes from the last good checkpoint",
     )
 
 
