@@ -103,7 +103,7 @@ def _runs(source: Path) -> list[Path]:
     chain = source / CHAIN
     if not chain.is_file():
         return [source]
-    fix = "run the chain again: finished stages are skipped, and it is written anew"
+    fix = "run the chain again: finished stages are skipped, and the file is written again"
     record = read_object(chain, missing=("", fix), fix=fix)
     stages, changed = record.get("stages"), seal_fault(record, unnamed=True)
     named = isinstance(stages, list) and all(isinstance(one, dict) and "output" in one for one in stages)

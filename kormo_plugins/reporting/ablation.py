@@ -25,11 +25,9 @@ from kormo_plugins.store.json_file import seal_fault
 ABLATION = "ablation.json"
 KEYS = {"question", "baseline", "measures", "variants", "cells", "table"}
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
-HOW = (
-    "A difference is the variant's minus the baseline's, paired by seed; p is of a two-sided paired t-test, also after "
-    "Holm's correction for several variants. Each measure is a test of its own: of many, some come out small by "
-    "chance. A large p does not show that there is no effect."
-)
+HOW = "A difference is the variant's minus the baseline's, paired by seed; p is that of a two-sided paired t-test, "
+"without and with Holm's correction for several variants. Each measure is tested separately: among many, some p are "
+"small by chance. A large p does not show that there is no effect."
 
 
 def read_ablation(folder: Path) -> AblationRecord:
@@ -38,7 +36,7 @@ def read_ablation(folder: Path) -> AblationRecord:
     Raises:
         KormoError: not a record of `kormo ablate`.
     """
-    why = "it is damaged or of another program"
+    why = "it is damaged, or another program wrote it"
     try:
         record: AblationRecord = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
         if isinstance(record, dict) and set(record) >= KEYS:
@@ -76,7 +74,7 @@ def write_ablation(
     changes = [(text(name), text(shown(own) if own else "nothing")) for name, own in record["variants"].items()]
     parts = {name: _measure(record, name, index, found) for index, name in enumerate(record["measures"])}
     parts |= {
-        "Variants": table(("variant", "what it changes"), changes, "-v"),
+        "Variants": table(("variant", "changed keys"), changes, "-v"),
         "Cells": _cells(record),
         "Curves": sections.curves(one_each),
         "Evaluation": sections.evaluations(cells),
@@ -84,7 +82,7 @@ def write_ablation(
         "Samples": sections.samples(one_each),
         "Mixture": sections.mixtures(one_each),
         "Recipe": sections.recipes(one_each) if one_each else "",
-        "What it ran on": sections.machines(one_each),
+        "Hardware and versions": sections.machines(one_each),
         "Hashes": sections.hashes(cells),
     }
     told = f"<p class=soft>{text(HOW)}</p>"
@@ -220,7 +218,7 @@ def _curves(record: AblationRecord, name: str, key: str, found: Sequence[tuple[C
         "xaxis": {**AXIS, "title": {"text": "steps", "font": {"size": 12}}, "nticks": 6},
         "yaxis": {**AXIS, "exponentformat": "power"},
     }
-    return drawn(key, "On the way", metric, {"data": data, "layout": layout}, legend(data))
+    return drawn(key, "During training", metric, {"data": data, "layout": layout}, legend(data))
 
 
 def _cells(record: AblationRecord) -> str:

@@ -69,7 +69,7 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
     Chart(
-        "What the model adds to its loss",
+        "Auxiliary losses",
         "",
         r"loss/(load_balance|future_\d+)",
         "unweighted, of the training batches",
@@ -86,20 +86,20 @@ CHARTS: tuple[Chart, ...] = (
         "Bits per byte on external text",
         "bits per byte",
         r"external_eval/bits_per_byte/source/(.+)",
-        "writers that the model was not trained on",
+        "authors and generators that are not in the training data",
     ),
     Chart(
         "Bits per byte on external text, by language",
         "bits per byte",
         r"external_eval/bits_per_byte/([^/]+)",
-        "writers that the model was not trained on",
+        "authors and generators that are not in the training data",
     ),
-    Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "share of right answers; a guess gets 0.25", share=True),
+    Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "accuracy; random guessing gives 0.25", share=True),
     Chart(
         "Mini suite by family",
         "",
         r"mini/acc/(choice|cloze|reading|arithmetic)",
-        "share of right answers; a guess gets 0.25",
+        "accuracy; random guessing gives 0.25",
         share=True,
     ),
     Chart("Learning rate", "", r"(learning_rate)"),
@@ -107,20 +107,26 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Tokens per second", "", r"(tokens_per_second)"),
     Chart("MFU", "", r"(mfu)", "share of the device's peak"),
     Chart(
-        "Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself", share=True
+        "Distinct n-grams of 2 and 4 words",
+        "",
+        r"collapse/distinct_([24]/.+)",
+        "falls when the model repeats itself",
+        share=True,
     ),
-    Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike", share=True),
-    Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before", share=True),
-    Chart("Entropy where it writes", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
+    Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when continuations become alike", share=True),
     Chart(
-        "Letters in the prompt's script",
+        "Repetition", "", r"collapse/repetition/(.+)", "4-grams of tokens that occurred earlier in the text", share=True
+    ),
+    Chart("Entropy of generation", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
+    Chart(
+        "Share of letters in the prompt's script",
         "",
         r"collapse/right_script/(.+)",
         "Hangul after Korean, Latin after English",
         share=True,
     ),
-    Chart("Length of what it writes", "tokens", r"collapse/length/(.+)"),
-    Chart("Texts that come to an end", "", r"collapse/ended/(.+)", "share with an end token", share=True),
+    Chart("Length of continuations", "tokens", r"collapse/length/(.+)"),
+    Chart("Continuations that end", "", r"collapse/ended/(.+)", "share with an end token", share=True),
 )
 """In the order of the page. A metric without a matching pattern is in the table of last values."""
 
@@ -297,7 +303,7 @@ def sunburst(name: str, nodes: Sequence[tuple[str, str, str, float]]) -> str:
         "insidetextorientation": "auto",
     }
     layout = {**BASE, "height": 400, "margin": {"l": 0, "r": 0, "t": 6, "b": 0}, "colorway": list(COLOURS)}
-    return drawn(name, "What the run is made of", "share of its tokens", {"data": [trace], "layout": layout})
+    return drawn(name, "Mixture by source", "share of the run's tokens", {"data": [trace], "layout": layout})
 
 
 SCRIPT = """

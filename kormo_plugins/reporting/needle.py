@@ -12,7 +12,7 @@ from kormo_plugins.reporting.run import Run
 
 LANGUAGES = {"ko": "Korean", "en": "English"}
 SCORES: dict[Literal["choice", "generated"], str] = {
-    "choice": "the right number is the likeliest of ten",
+    "choice": "the right number is the most likely of ten",
     "generated": "the right number is written",
 }
 SCALE = [[0.0, "#b2182b"], [0.25, "#ef8a62"], [0.5, "#fddbc7"], [0.75, "#92c5de"], [1.0, "#2166ac"]]

@@ -107,13 +107,13 @@ def chain(record: Mapping[str, Any] | None) -> str:
     stages = (record or {}).get("stages") or []
     wanted = {
         "name": "stage",
-        "status": "what became of it",
+        "status": "status",
         "recipe": "recipe",
         "seconds": "time",
         "steps": "steps",
         "tokens": "tokens",
-        "loss_at_start": "loss, at first",
-        "loss": "loss, at the end",
+        "loss_at_start": "loss at the start",
+        "loss": "loss at the end",
         "output": "folder",
     }
     keys = [key for key in wanted if any(stage.get(key) is not None for stage in stages)]
@@ -137,7 +137,7 @@ def curves(runs: Sequence[Run]) -> str:
     keys = list(dict.fromkeys(keys))
     rows = [[text(key), *(number(run.last(key)) for run in runs)] for key in keys]
     more = table(["metric", *(run.name for run in runs)], rows, "k" + "n" * len(runs)) if rows else ""
-    return body + (folded(f"Everything else that was logged: {len(rows)} last values", more) if rows else "")
+    return body + (folded(f"Last values of all other metrics: {len(rows)}", more) if rows else "")
 
 
 def evaluations(runs: Sequence[Run]) -> str:
@@ -186,7 +186,7 @@ def _notes(row: SuiteRow) -> Iterable[str]:
     if row.get("unverified"):
         yield f"{row.get('task')}: {row['unverified']}."
     if row.get("cut"):
-        yield f"{row.get('task')}: {number(row['cut'])} prompts lost their beginning."
+        yield f"{row.get('task')}: {number(row['cut'])} prompts were truncated on the left."
 
 
 def _score(row: SuiteRow | None) -> str:
@@ -195,7 +195,11 @@ def _score(row: SuiteRow | None) -> str:
     error = row.get("stderr")
     spread = f" <small>± {100 * error:.1f}</small>" if isinstance(error, (int, float)) else ""
     stops = row.get("stops")
-    ends = f"<br><small>{percent(stops, 0)} of the answers end</small>" if isinstance(stops, (int, float)) else ""
+    ends = (
+        f"<br><small>{percent(stops, 0)} of the answers end by themselves</small>"
+        if isinstance(stops, (int, float))
+        else ""
+    )
     return f"<b>{100 * row['value']:.1f}</b>{spread}{ends}"
 
 
@@ -245,14 +249,14 @@ def _mixture(name: str, mixture: Mapping[str, Any]) -> str:
     head = (
         "source",
         "language",
-        "wanted",
-        "got",
+        "target share",
+        "actual share",
         "documents",
         "tokens",
         "epochs",
-        "fill",
+        "row fill",
         "synthetic",
-        "written by",
+        "generators",
         "licence",
     )
     return charts.sunburst(name, nodes) + table(head, rows, "--nnnnnnn--")
@@ -274,7 +278,7 @@ def recipes(runs: Sequence[Run]) -> str:
     """Differences between the runs' recipes; changes of each from its parent; each in full."""
     parts = []
     if len(runs) > 1:
-        parts.append(f"<h3>Where they differ</h3>{_differences(runs)}")
+        parts.append(f"<h3>Differences</h3>{_differences(runs)}")
     for run in runs:
         title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
         parts.append(title + _lineage(run) + _full(run))
@@ -287,7 +291,7 @@ def _differences(runs: Sequence[Run]) -> str:
     for key, values in differences(runs):
         rows[key.startswith(SOURCES)].append([text(key), *(text(shown(value)) for value in values)])
     if not rows[True] and not rows[False]:
-        return "<p>The recipes are the same but for names, folders and logging.</p>"
+        return "<p>The recipes differ only in names, folders and logging.</p>"
     head, kinds = ["key", *(run.name for run in runs)], "k" + "v" * len(runs)
     made = [_table_or_folded("keys", head, rows[False], kinds)] if rows[False] else []
     if rows[True]:
@@ -312,7 +316,7 @@ def _lineage(run: Run) -> str:
 
 
 def _full(run: Run) -> str:
-    return folded("The whole recipe", f"<pre>{text(run.recipe_text)}</pre>") if run.recipe_text else ""
+    return folded("Full recipe", f"<pre>{text(run.recipe_text)}</pre>") if run.recipe_text else ""
 
 
 def samples(runs: Sequence[Run]) -> str:
@@ -339,7 +343,7 @@ def _on_the_way(run: Run) -> str:
             one = next((o for o in run.written if o.get("step") == step and o.get("prompt") == prompt), None)
             if one is not None:
                 rows.append([f"{step:,}", f"<b>{text(prompt)}</b>{text(' '.join(one['text'].split()))}"])
-    return folded("What it wrote while it trained, from the same random numbers", table(("step", "text"), rows, "n-"))
+    return folded("Samples during training, with the same random seed", table(("step", "text"), rows, "n-"))
 
 
 def _some(steps: Sequence[int], most: int = 6) -> list[int]:
@@ -371,7 +375,7 @@ def _hardware(run: Run) -> dict[str, object]:
         "memory": f"{found['memory'] / 2**30:.1f} GiB",
         "accelerators": ", ".join(kinds) or "none",
         "ranks": found["ranks"],
-        "threads of a rank": found["threads"],
+        "threads per rank": found["threads"],
     }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAMES = {"ko": "Korean", "en": "English"}
 SCORES: dict[Literal["choice", "generated"], str] = {
-    "choice": "right number likeliest of ten",
+    "choice": "right number most likely of ten",
     "generated": "right number written",
 }
 

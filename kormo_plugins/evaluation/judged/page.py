@@ -105,7 +105,7 @@ def _pairs(result: JudgedResult) -> str:
         return ""
     rows = [
         ["against", text(pairs["against"])],
-        ["win rate, a tie being half a win", interval(pairs, 3)],
+        ["win rate (a tie counts half)", interval(pairs, 3)],
         ["win rate at equal length", number(pairs["length_controlled"], 3)],
         ["wins, ties, losses", f"{pairs['wins']:,}, {pairs['ties']:,}, {pairs['losses']:,}"],
         ["pairs with the same verdict in both orders", percent(pairs["same_in_both_orders"])],

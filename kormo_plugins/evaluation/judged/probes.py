@@ -157,11 +157,9 @@ def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: JudgeCh
         told.append(f"{unread:,} of its {pairs:,} verdicts about planted answers cannot be read")
     position, longer = found["position"], found["longer"]
     if position is not None and abs(position) >= MAX_POSITION:
-        told.append(
-            f"it goes by the place of an answer: wins of the first less those of the second are {position:+.0%}"
-        )
+        told.append(f"it prefers a position: wins of the first position minus the second are {position:+.0%}")
     if longer is not None and longer >= MAX_LONGER:
-        told.append(f"it goes by length: the same answer with useless filler won {longer:.0%} of its decisions")
+        told.append(f"it prefers longer answers: the same answer with useless filler won {longer:.0%} of its decisions")
     return told
 
 

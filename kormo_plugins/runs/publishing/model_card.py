@@ -137,7 +137,7 @@ def card(
     if record.get("overrides"):
         yield f"With these changes: {_code(record['overrides'])}."
     if recipe.block.from_run is not None:
-        yield f"It goes on with the model of the run `{recipe.block.from_run}`."
+        yield f"It continues training the model of the run `{recipe.block.from_run}`."
     yield from ("", "## Use", "", *(use or _use(folder, recipe.block.role)), "")
     yield from ("## Training", "", *_training(recipe, run), "")
     if sources:
@@ -214,7 +214,7 @@ def _use_gguf(folder: Path, role: str) -> tuple[str, ...]:
             f"ollama create {folder.name} -f Modelfile",
             "```",
             "",
-            "llama.cpp composes no text: send Hangul as NFC.",
+            "llama.cpp does not apply Unicode normalization: send Hangul as NFC.",
         )
     return ()
 
@@ -287,7 +287,7 @@ def _data(sources: Mapping[str, Any]) -> Iterator[str]:
                 _names(source["licenses"]),
             )
         )
-    header = ("source", "share of the run", "tokens in it", "epochs", "language", "synthetic", "written by", "licence")
+    header = ("source", "share of the run", "tokens", "epochs", "language", "synthetic", "generators", "licence")
     yield from _table(header, rows)
     korean = sum(source["share"] * _part(source["languages"], "ko") for source in sources.values())
     yield ""

@@ -47,11 +47,11 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
     with blocks:
         with gradio.Row():
             columns = [_column(speaker) for speaker in speakers]
-        question = gradio.Textbox(label="Ask" if any_chat else "Begin a text", autofocus=True)
+        question = gradio.Textbox(label="Ask" if any_chat else "Text to continue", autofocus=True)
         with gradio.Row():
-            thinking = gradio.Checkbox(label="think first", value=False, visible=any_chat)
-            length = gradio.Slider(16, 2048, value=256, step=16, label="longest answer, tokens")
-            clear = gradio.Button("Begin anew")
+            thinking = gradio.Checkbox(label="reason first", value=False, visible=any_chat)
+            length = gradio.Slider(16, 2048, value=256, step=16, label="maximum answer length in tokens")
+            clear = gradio.Button("New conversation")
 
         def answer(text: str, think: bool, new: float, *histories: list[Turn]) -> Iterator[list[object]]:
             """Answers of all models to one message, as the columns show them, again for each piece of text."""
