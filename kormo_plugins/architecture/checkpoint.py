@@ -135,6 +135,6 @@ def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) ->
         config = GenerationConfig(**settings, **ids)
         config.validate(strict=True)
     except (ValueError, TypeError) as error:
-        told = " ".join(str(error).split())
-        raise KormoError(where=where, found=told, why="transformers refuses it", do="correct the value") from None
+        message = " ".join(str(error).split())
+        raise KormoError(where=where, found=message, why="transformers refuses it", do="correct the value") from None
     return {"use_cache": True, **config.to_diff_dict()}

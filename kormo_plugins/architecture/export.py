@@ -196,9 +196,9 @@ def check_unchanged(checkpoint: Path) -> None:
     if not (checkpoint / RECORD).is_file():
         return
     record = read_record(checkpoint)
-    for name, told in {**record.get("files", {}), **record.get("beside", {})}.items():
+    for name, checksum in {**record.get("files", {}), **record.get("beside", {})}.items():
         path = checkpoint / name
-        if not path.is_file() or file_checksum(path) != told:
+        if not path.is_file() or file_checksum(path) != checksum:
             raise KormoError(
                 where=str(path),
                 found="missing" if not path.is_file() else "changed since this folder was converted",

@@ -102,11 +102,11 @@ class Nouns(LazyGroup):
             if received():
                 raise Terminated from error
             command = f"kormo {ctx.invoked_subcommand or ''}".strip()
-            told = _of_the_system(error, command, ctx.meta[WORDS])
-            if told is not None and not _with_traceback(ctx):
-                click.echo(told.render(), err=True)
+            message = _of_the_system(error, command, ctx.meta[WORDS])
+            if message is not None and not _with_traceback(ctx):
+                click.echo(message.render(), err=True)
                 ctx.exit(EXIT_BAD_INPUT)
-            if told is None:
+            if message is None:
                 click.echo(report_this(), err=True)
             raise
 

@@ -178,8 +178,8 @@ def _parameter(name: str, field: Any) -> dict[str, object]:
     """A field of a pydantic model as JSON values; without `default` if it is required."""
     annotation = field.annotation
     hint = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-    told = {"name": name, "type": hint, "required": field.is_required(), "description": field.description or ""}
-    return told if field.is_required() else told | {"default": field.get_default(call_default_factory=True)}
+    entry = {"name": name, "type": hint, "required": field.is_required(), "description": field.description or ""}
+    return entry if field.is_required() else entry | {"default": field.get_default(call_default_factory=True)}
 
 
 def _place(loaded: object) -> str:

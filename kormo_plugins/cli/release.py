@@ -96,20 +96,20 @@ def reproduce(
     The exit status is 1 if there is a difference.
     """
     found = verify(folder, Author(identity, key, signer, issuer))
-    here = list(differences_here(folder)) if not found else []
+    environment = list(differences_here(folder)) if not found else []
     if not found and (steps is not None or mode == "build"):
         plan = Plan(
             folder, _new(out), lambda recipe: [axolotl(), "train", str(recipe), "--launcher", "python"], tolerance, say
         )
         found = build(plan) if steps is None else repeat_steps(plan, *_window(steps), name)
-    _show(found, here, as_json)
+    _show(found, environment, as_json)
     raise click.exceptions.Exit(DIFFERENT if found else 0)
 
 
-def _show(found: list[Finding], here: list[Finding], as_json: bool) -> None:
+def _show(found: list[Finding], environment: list[Finding], as_json: bool) -> None:
     if as_json:
-        return print_json({"differs": [str(f) for f in found], "environment": [str(f) for f in here]})
-    for finding in here:
+        return print_json({"differs": [str(f) for f in found], "environment": [str(f) for f in environment]})
+    for finding in environment:
         click.echo(f"this machine differs from the release: {finding}", err=True)
     for finding in found:
         click.echo(f"differs: {finding}")

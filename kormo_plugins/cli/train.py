@@ -56,11 +56,11 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
         click.echo(recipe_yaml(from_here(resolved.resolved)), nl=False)
         return
     program = axolotl()  # before anything is written
-    asked = resolved.output_dir / REQUESTED
-    if not says(asked, text_of(resolved, found)):  # all nodes of a run are started with the same command
+    requested = resolved.output_dir / REQUESTED
+    if not says(requested, text_of(resolved, found)):  # all nodes of a run are started with the same command
         refuse_occupied(resolved.output_dir)
-        write(resolved, found, asked)
-    become([program, "train", str(asked), *launcher_words(launcher, ctx.obj)])
+        write(resolved, found, requested)
+    become([program, "train", str(requested), *launcher_words(launcher, ctx.obj)])
 
 
 def says(path: Path, text: str) -> bool:

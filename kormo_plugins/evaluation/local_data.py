@@ -76,8 +76,8 @@ def read_splits(
 def _layout(folder: Path, files: dict[str, list[Path]]) -> str:
     if files:
         return f"the splits found are: {', '.join(sorted(files))}"
-    here = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return f"the folder holds: {', '.join(here[:8]) or 'nothing'}"
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return f"the folder holds: {', '.join(names[:8]) or 'nothing'}"
 
 
 def _similar(files: dict[str, list[Path]], split: str) -> list[Path]:
@@ -204,8 +204,8 @@ def _rows(path: Path) -> list[dict[str, object]]:
 def wrong_columns(task: str, place: str, columns: Iterable[str], error: Exception) -> KormoError:
     """The error of a task's template or function that does not find a column."""
     names = sorted(columns)
-    told = " ".join(str(error).split()) or in_words(error)
-    missing = told.split("'")[1] if "'" in told else told
+    message = " ".join(str(error).split()) or in_words(error)
+    missing = message.split("'")[1] if "'" in message else message
     return KormoError(
         where=place,
         found=f"the columns {', '.join(names)}",

@@ -301,11 +301,11 @@ def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> N
             )
     long = [one for one in ready if one.cut]
     if long and not cut_long:
-        told = ", ".join(f"{one.name} ({one.cut:,} of {len(one.task.instances):,} requests)" for one in long[:5])
+        affected = ", ".join(f"{one.name} ({one.cut:,} of {len(one.task.instances):,} requests)" for one in long[:5])
         raise KormoError(
             where=f"{model.path}: max_position_embeddings",
             found=f"{model.positions:,}",
-            why=f"prompts are longer, and would be truncated on the left: {told}{' and others' * (len(long) > 5)}",
+            why=f"prompts are longer, and would be truncated on the left: {affected}{' and others' * (len(long) > 5)}",
             do="use fewer shots (in your own suite file), select other tasks, or pass --cut-long, which truncates and "
             "counts them",
         )

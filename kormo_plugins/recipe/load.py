@@ -300,8 +300,8 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
     if view is not None:
         _apply(partial(schedule_arguments, view=view), resolved, faults)
         _apply(partial(generation_keys, view=view), resolved, faults)
-    said = {fault.where for fault in faults}
-    faults.add(*(fault for fault in refusals(resolved, TABLE) if fault.where not in said))
+    reported = {fault.where for fault in faults}
+    faults.add(*(fault for fault in refusals(resolved, TABLE) if fault.where not in reported))
     faults.raise_any()
     assert recipe is not None
     return recipe

@@ -141,11 +141,11 @@ def _refuse_unfinished(run: Path) -> None:
 
 def _refuse_missing_artifacts(run: Path) -> None:
     """Refuses a run whose corpora, shards or rows are missing: the release would lack their hashes."""
-    gone = [key for key, folder in _artifacts(run) if "/" in key and not (folder / MANIFEST).is_file()]
-    if gone:
+    missing = [key for key, folder in _artifacts(run) if "/" in key and not (folder / MANIFEST).is_file()]
+    if missing:
         raise KormoError(
             where=str(run),
-            found=f"no manifest of {', '.join(gone)}",
+            found=f"no manifest of {', '.join(missing)}",
             why="others compare what they build with its inputs and hashes",
             do=f"put the artifacts back where {RECORD} names them; `kormo train` builds them again",
         )

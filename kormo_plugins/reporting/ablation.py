@@ -85,8 +85,8 @@ def write_ablation(
         "Hardware and versions": sections.machines(one_each),
         "Hashes": sections.hashes(cells),
     }
-    told = f"<p class=soft>{text(HOW)}</p>"
-    return write_page(record["question"], head + told + sections.warnings(cells) + parts_with_links(parts), out)
+    explanation = f"<p class=soft>{text(HOW)}</p>"
+    return write_page(record["question"], head + explanation + sections.warnings(cells) + parts_with_links(parts), out)
 
 
 def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:
@@ -103,8 +103,8 @@ def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:
 
 def _place(cell: CellRecord, folder: Path) -> Path | None:
     """Folder of a cell's run: as recorded, or beside the ablation if it was moved."""
-    said = Path(cell["folder"])
-    places = (said, folder.parent / "cells" / said.name)
+    recorded = Path(cell["folder"])
+    places = (recorded, folder.parent / "cells" / recorded.name)
     return next((one for one in places if (one / RECORD).is_file() or (one / METRICS).is_file()), None)
 
 

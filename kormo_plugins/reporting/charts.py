@@ -235,8 +235,8 @@ def legend(series: Sequence[Mapping[str, Any]]) -> str:
         {n: [i for i, one in enumerate(series) if one["meta"][place] == n] for n in names}
         for place, names in enumerate((runs, parts))
     ]
-    told = _names((name, line["color"], "solid", traces[0][name]) for name, line in runs.items())
-    return told + _names((name, "#5b6475", line["dash"], traces[1][name]) for name, line in parts.items())
+    entries = _names((name, line["color"], "solid", traces[0][name]) for name, line in runs.items())
+    return entries + _names((name, "#5b6475", line["dash"], traces[1][name]) for name, line in parts.items())
 
 
 def _names(named: Iterable[tuple[str, str, str, list[int]]]) -> str:
@@ -252,9 +252,9 @@ def _names(named: Iterable[tuple[str, str, str, list[int]]]) -> str:
 
 def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: str = "") -> str:
     """HTML of a figure: caption, and the data for the page's script."""
-    told = f" <small>{text(note)}</small>" if note else ""
+    caption_note = f" <small>{text(note)}</small>" if note else ""
     return (
-        f"<figure><figcaption>{text(title)}{told}</figcaption><div class=plot id={name} "
+        f"<figure><figcaption>{text(title)}{caption_note}</figcaption><div class=plot id={name} "
         f"style='height:{figure['layout']['height']}px'></div>{below}"
         f"<script type='application/json' data-for={name}>{safe_json(_plain(figure))}</script></figure>"
     )

@@ -93,8 +93,8 @@ def _law(record: LadderRecord) -> str:
         (text(name), number(value), f"{number(low)} to {number(high)}", text(MEANING[name]))
         for name, (value, low, high) in record["law"]["values"].items()
     ]
-    told = "L = E + A / N^α + B / (D · (1 − s + η·s))^β, N parameters, D tokens, s share of synthetic text"
-    return f"<p class=soft>{text(told)}</p>" + table(("", "fitted", "95% interval", "meaning"), rows, "knn-")
+    formula = "L = E + A / N^α + B / (D · (1 − s + η·s))^β, N parameters, D tokens, s share of synthetic text"
+    return f"<p class=soft>{text(formula)}</p>" + table(("", "fitted", "95% interval", "meaning"), rows, "knn-")
 
 
 def _figure(record: LadderRecord) -> str:

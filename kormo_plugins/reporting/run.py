@@ -198,14 +198,14 @@ def _chain(path: Path) -> dict[str, object]:
     Raises:
         KormoError: not a record of `kormo run`.
     """
-    told: list[str] = []
-    record = _sealed(path, told, unnamed=True)
+    faults: list[str] = []
+    record = _sealed(path, faults, unnamed=True)
     stages = record.get("stages", [])
-    found = _entries(stages, STAGE, path.name, told) if isinstance(stages, list) else None
-    if told or found is None:
+    found = _entries(stages, STAGE, path.name, faults) if isinstance(stages, list) else None
+    if faults or found is None:
         raise KormoError(
             where=str(path),
-            found=" ".join(told) or "no list of stages",
+            found=" ".join(faults) or "no list of stages",
             why="it lists the runs of the page",
             do="run the chain again: finished stages are skipped, and the file is written again",
         )

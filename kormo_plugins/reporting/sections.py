@@ -146,8 +146,8 @@ def evaluations(runs: Sequence[Run]) -> str:
     for run in runs:
         for row in run.evaluation.get("results") or ():
             if isinstance(row, Mapping) and isinstance(row.get("value"), (int, float)):
-                asked = (row.get("task"), row.get("metric", ""), row.get("shots"), row.get("n"))
-                rows.setdefault(asked, {})[run.name] = row
+                key = (row.get("task"), row.get("metric", ""), row.get("shots"), row.get("n"))
+                rows.setdefault(key, {})[run.name] = row
     if not rows:
         return ""
     published = list(
@@ -311,8 +311,8 @@ def _lineage(run: Run) -> str:
         return f"{named}</p>" if run.record.get("recipe") else ""
     parents = " and ".join(text(parent) for parent in extends["parents"])
     rows = [[text(k), text(shown(before)), text(shown(now))] for k, before, now in changes(extends["changed"])]
-    told = f"{named} extends {parents} and sets {len(rows)} values of its own.</p>"
-    return told + (_table_or_folded("values", ("key", "before", "now"), rows, "kvv") if rows else "")
+    intro = f"{named} extends {parents} and sets {len(rows)} values of its own.</p>"
+    return intro + (_table_or_folded("values", ("key", "before", "now"), rows, "kvv") if rows else "")
 
 
 def _full(run: Run) -> str:

@@ -62,8 +62,8 @@ def tree(name: str, weights: Mapping[str, object] | None, stats: Mapping[str, An
     """
     sources = {source: _counts(one) for source, one in stats["sources"].items()}
     shape = _shape(weights or {}, sources)
-    left = {source: source for source in sources if source not in set(_leaves(shape))}
-    return list(_lines(name, {**shape, **left}, sources, "", "", ""))
+    ungrouped = {source: source for source in sources if source not in set(_leaves(shape))}
+    return list(_lines(name, {**shape, **ungrouped}, sources, "", "", ""))
 
 
 def print_tree(lines: list[Line]) -> None:

@@ -134,13 +134,13 @@ def _rendered(document: Document, tokenizer: Path) -> Parts:
 
 
 def _clipped(parts: Parts) -> Parts:
-    left = TEXT
+    budget = TEXT
     kept: Parts = []
     for text, trained in parts:
-        if left <= 0:
+        if budget <= 0:
             break
-        kept.append((text if len(text) <= left else f"{text[:left]}…", trained))
-        left -= len(text)
+        kept.append((text if len(text) <= budget else f"{text[:budget]}…", trained))
+        budget -= len(text)
     return kept
 
 

@@ -194,8 +194,8 @@ def evaluate(
         record = _record(out or checkpoint, model)
         rows: list[SuiteRow] = []
         if lines:
-            asked = partial(served_model, options, model, load) if endpoint else partial(load, model)
-            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
+            loader = partial(served_model, options, model, load) if endpoint else partial(load, model)
+            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=loader, say=_say)
         verdicts = run_suites(prepared, options, model, record, load, _say)
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
     _report(record, rows, verdicts, found, as_json)

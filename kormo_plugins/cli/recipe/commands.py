@@ -110,8 +110,8 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(EXIT_BAD_INPUT)
 
 
-def _parts(told: KormoError | Notice) -> dict[str, str]:
-    return {"where": told.where, "found": told.found, "why": told.why, "do": told.do}
+def _parts(message: KormoError | Notice) -> dict[str, str]:
+    return {"where": message.where, "found": message.found, "why": message.why, "do": message.do}
 
 
 @recipe.command()

@@ -85,12 +85,14 @@ def search(
     """
     lengths, depths, hay = make_ready(model, registry, lengths, depths, haystack)
     tokenizer = tokenizer_of(model.path)
-    asked = reader or _load(model, device)
+    reading_model = reader or _load(model, device)
     cells: list[NeedleCell] = []
     for language in _NEEDLE:
         for length in lengths:
             for depth in depths:
-                tries = [_ask(asked, tokenizer, hay[language], language, length, depth, k) for k in range(TRIES)]
+                tries = [
+                    _ask(reading_model, tokenizer, hay[language], language, length, depth, k) for k in range(TRIES)
+                ]
                 choice = sum(chosen for chosen, _ in tries) / TRIES
                 written = sum(right for _, right in tries) / TRIES
                 cells.append(

@@ -66,11 +66,11 @@ def figure(found: NeedleRecord) -> Figure:
 def write(found: NeedleRecord, path: Path) -> None:
     """Writes the page atomically; it loads nothing from the network."""
     plots = drawn("needles", "Needles found", "in percent", json.loads(figure(found).to_json()))
-    told = (
+    caption = (
         f"Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
         f"{100 * found['chance']:.0f}% by choice.{escape(_published(found))}"
     )
-    write_page("Needle in a haystack", f"<p>{told}</p><div class=scroll>{plots}</div>", path)
+    write_page("Needle in a haystack", f"<p>{caption}</p><div class=scroll>{plots}</div>", path)
 
 
 def _published(found: NeedleRecord) -> str:

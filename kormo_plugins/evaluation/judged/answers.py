@@ -80,8 +80,8 @@ def answer_all(speaker: Speaker, questions: Sequence[Question], sampling: Sampli
                 answers[row].append(text)
                 notes[row].append(note)
     return [
-        Answered(question, tuple(texts), tuple(told))
-        for question, texts, told in zip(questions, answers, notes, strict=True)
+        Answered(question, tuple(texts), tuple(reasons))
+        for question, texts, reasons in zip(questions, answers, notes, strict=True)
     ]
 
 

@@ -51,9 +51,9 @@ def write_judged_page(
         "Conversations": _conversations(answered, controls, verdicts, others),
     }
     judge = result["judge"]
-    told = f"{text(result['title'])}. Model: {text(result['model'])}. "
-    told += f"Judge: {text(judge['name'])}." if judge else "No judge."
-    return write_page(f"Judged: {result['suite']}", f"<p class=soft>{told}</p>{parts_with_links(parts)}", path)
+    intro = f"{text(result['title'])}. Model: {text(result['model'])}. "
+    intro += f"Judge: {text(judge['name'])}." if judge else "No judge."
+    return write_page(f"Judged: {result['suite']}", f"<p class=soft>{intro}</p>{parts_with_links(parts)}", path)
 
 
 def interval(one: Interval | None, places: int = 2) -> str:
@@ -156,45 +156,45 @@ def _conversations(
     verdicts: Sequence[Verdict],
     others: Mapping[str, Sequence[str]],
 ) -> str:
-    said: dict[tuple[str, int], list[Verdict]] = defaultdict(list)
+    by_turn: dict[tuple[str, int], list[Verdict]] = defaultdict(list)
     for one in verdicts:
-        said[one.question, one.turn].append(one)
+        by_turn[one.question, one.turn].append(one)
     parts = []
     for conversation, counted in zip(answered, controls, strict=True):
         question = conversation.question
-        scores = [v.score for t in range(len(question.turns)) for v in said[question.id, t] if v.score is not None]
+        scores = [v.score for t in range(len(question.turns)) for v in by_turn[question.id, t] if v.score is not None]
         mean = f"{sum(scores) / len(scores):.2f}" if scores else "–"
         body = f"<p class=soft>{_counts(counted)}</p>"
-        for turn, asked in enumerate(question.turns):
+        for turn, prompt in enumerate(question.turns):
             other = others.get(question.id)
-            body += _turn(asked, conversation, turn, said[question.id, turn], other[turn] if other else None)
+            body += _turn(prompt, conversation, turn, by_turn[question.id, turn], other[turn] if other else None)
         title = f"{question.id} · {question.category} · {LANGUAGES[question.language]} · {mean}"
         parts.append(folded(title, body))
     return "".join(parts)
 
 
 def _counts(counted: Control) -> str:
-    told = [f"Hangul {percent(counted.hangul)}", f"{counted.characters:,} characters"]
+    parts = [f"Hangul {percent(counted.hangul)}", f"{counted.characters:,} characters"]
     if counted.level is not None:
         kept = {True: "kept", False: "not kept", None: "one sentence"}[counted.level_kept]
-        told.append(f"speech level {text(counted.level)}, {kept}")
+        parts.append(f"speech level {text(counted.level)}, {kept}")
     if counted.switched:
-        told.append("foreign words: " + ", ".join(map(text, counted.switched)))
-    return "; ".join(told)
+        parts.append("foreign words: " + ", ".join(map(text, counted.switched)))
+    return "; ".join(parts)
 
 
-def _turn(asked: str, conversation: Answered, turn: int, said: Sequence[Verdict], other: str | None) -> str:
+def _turn(prompt: str, conversation: Answered, turn: int, verdicts: Sequence[Verdict], other: str | None) -> str:
     answer, note = conversation.answers[turn], conversation.notes[turn]
     mark = (
         ""
         if note == "stop"
         else f" <small class=alert>{'cut at max_tokens' if note == 'length' else text(note)}</small>"
     )
-    left = f"<div><small>answer</small>{mark}<blockquote>{text(answer) or '–'}</blockquote>"
+    answers = f"<div><small>answer</small>{mark}<blockquote>{text(answer) or '–'}</blockquote>"
     if other is not None:
-        left += f"<small>the other model's</small><blockquote>{text(other) or '–'}</blockquote>"
-    right = "".join(f"<small>{_label(one)}</small><blockquote>{_verdict(one)}</blockquote>" for one in said)
-    return f"<h3>{turn + 1}. {text(asked)}</h3><div class=samples>{left}</div><div>{right}</div></div>"
+        answers += f"<small>the other model's</small><blockquote>{text(other) or '–'}</blockquote>"
+    judgements = "".join(f"<small>{_label(one)}</small><blockquote>{_verdict(one)}</blockquote>" for one in verdicts)
+    return f"<h3>{turn + 1}. {text(prompt)}</h3><div class=samples>{answers}</div><div>{judgements}</div></div>"
 
 
 def _label(one: Verdict) -> str:

@@ -70,8 +70,8 @@ def _conversation(question: Question, answers: Sequence[str], turn: int, languag
     user, assistant, _ = _ROLES[language]
     lines = []
     for number in range(turn + 1):
-        said = _unmarked(answers[number]) or NO_ANSWER[language]
-        lines += [f"[{user}]\n{question.turns[number]}", f"[{assistant}]\n{said}"]
+        answer = _unmarked(answers[number]) or NO_ANSWER[language]
+        lines += [f"[{user}]\n{question.turns[number]}", f"[{assistant}]\n{answer}"]
     return "\n\n".join(lines)
 
 

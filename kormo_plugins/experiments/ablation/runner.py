@@ -268,8 +268,8 @@ def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
 
 
 def _last_line(log: Path, begin: int) -> str:
-    if (told := told_in(log, begin)) is not None:
-        return f"{told.where}: {told.found}"
+    if (error := told_in(log, begin)) is not None:
+        return f"{error.where}: {error.found}"
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "(nothing)")
 

@@ -51,8 +51,8 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Compar
     if not seeds:
         return None
     differences = [values[seed] - baseline[seed] for seed in seeds]
-    told = summary(differences)
-    mean, sd, n = told["mean"] or 0.0, told["sd"], len(differences)
+    statistics = summary(differences)
+    mean, sd, n = statistics["mean"] or 0.0, statistics["sd"], len(differences)
     if sd is None:
         return Comparison(n, mean)
     if sd == 0.0:  # all differences are equal: t is infinite, or there is no difference
@@ -88,8 +88,8 @@ def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[s
     corrected = dict(zip(tested, holm([float(against[n].p) for n in tested]), strict=True))  # type: ignore[union-attr, arg-type]
     for name, values in results.items():
         found_values = list(values.values())
-        told = summary(found_values) if found_values else Summary(mean=None, sd=None, n=0)
-        row = Row(mean=told["mean"], sd=told["sd"], n=told["n"])
+        statistics = summary(found_values) if found_values else Summary(mean=None, sd=None, n=0)
+        row = Row(mean=statistics["mean"], sd=statistics["sd"], n=statistics["n"])
         found = against.get(name)
         if found is not None:
             row["against"] = {

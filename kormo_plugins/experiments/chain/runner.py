@@ -223,40 +223,40 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
             left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
         if signals.seen:  # received between two stages
             tell([signals.process.pid], signals.seen[-1])
-        told = time.monotonic()
+        last_report = time.monotonic()
         while (status := signals.process.poll()) is None:
             time.sleep(POLL)
-            if time.monotonic() - told >= TELL_EVERY:
-                told = time.monotonic()
+            if time.monotonic() - last_report >= TELL_EVERY:
+                last_report = time.monotonic()
                 log(f"{stage.name}: {Record.progress(stage.out)}")
     signals.process = None
     left_behind.unlink(missing_ok=True)
     marker = stage.out / PREEMPTED
     hidden = status != 0 and marker.is_file() and marker.stat().st_mtime >= begun - 1
-    asked = bool(signals.seen) and status != 0
-    return EXIT_PREEMPTED if hidden or asked else status
+    interrupted = bool(signals.seen) and status != 0
+    return EXIT_PREEMPTED if hidden or interrupted else status
 
 
 def _wait_for(left_behind: Path, words: Sequence[str], log: Callable[[str], None]) -> None:
     """Waits for the stage of a killed run, which may still be writing its checkpoint."""
-    told = False
+    announced = False
     while left_behind.is_file() and _runs(left_behind, words):
-        if not told:
+        if not announced:
             log(
                 f"this stage is still running as process {left_behind.read_text().strip()} of a killed run; waiting "
                 "for it to end"
             )
-            told = True
+            announced = True
         time.sleep(POLL)
 
 
 def _runs(left_behind: Path, words: Sequence[str]) -> bool:
     try:
         pid = int(left_behind.read_text(encoding="utf-8"))
-        told = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except (OSError, ValueError):
         return False
-    return set(words[1:]) <= set(told)  # the process id may have been reused
+    return set(words[1:]) <= set(arguments)  # the process id may have been reused
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:

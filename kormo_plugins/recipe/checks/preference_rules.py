@@ -51,8 +51,8 @@ def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
     for key, bad, why, fix in _faults(recipe):
         if bad:
             value = recipe.get(key)
-            told = "nothing" if value is None else f"{key.rpartition('.')[2]}: {_yaml(value)}"
-            yield KormoError(where=recipe.where(key), found=told, why=why, do=fix)
+            setting = "nothing" if value is None else f"{key.rpartition('.')[2]}: {_yaml(value)}"
+            yield KormoError(where=recipe.where(key), found=setting, why=why, do=fix)
 
 
 def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:

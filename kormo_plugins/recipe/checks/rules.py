@@ -76,10 +76,10 @@ def one_precision(recipe: Resolved) -> Iterator[KormoError]:
 
 def precision_can_be_held(recipe: Resolved) -> Iterator[KormoError]:
     """Combinations of dtypes that no backend supports."""
-    said, faults = recipe.get("kormo.precision"), Faults()
-    if not isinstance(said, Mapping) or not {"weights", "compute", "optimizer"} <= said.keys() <= DTYPES:
+    dtypes, faults = recipe.get("kormo.precision"), Faults()
+    if not isinstance(dtypes, Mapping) or not {"weights", "compute", "optimizer"} <= dtypes.keys() <= DTYPES:
         return
-    precision = Precision(said["weights"], said["compute"], said.get("master"), said["optimizer"])
+    precision = Precision(dtypes["weights"], dtypes["compute"], dtypes.get("master"), dtypes["optimizer"])
     with faults.catch():
         axolotl_switches(precision, bool(recipe.get("deepspeed")), bool(recipe.get("adapter")))
     yield from (moved(fault, recipe.where) for fault in faults)
@@ -290,7 +290,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
         return
 
     where, faults = "kormo.evaluate.suites", Faults()
-    asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
+    requested = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
     for name in recipe.get(where) or ():
         with faults.catch():
             if is_judged(str(name)):
@@ -298,10 +298,10 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
                 continue
             suite = load_suite(str(name), recipe.where(where))
             if str(name).endswith((".yml", ".yaml")):  # a user's file; those of the package are tested
-                asked += [(line.task, where) for line in suite.tasks]
-    if asked:
+                requested += [(line.task, where) for line in suite.tasks]
+    if requested:
         catalogue = catalogue_of(registry(tuple(recipe.get("kormo.plugins") or ())))
-        for task, key in asked:
+        for task, key in requested:
             with faults.catch():
                 catalogue.find(task, recipe.where(key))
     yield from faults

@@ -107,14 +107,14 @@ def loader(recipe: Resolved) -> Iterator[KormoError]:
 
 def generation(recipe: Resolved) -> Iterator[KormoError]:
     """Sampling settings of the saved model have an effect only with `do_sample: true`."""
-    asked = recipe.get("kormo.generation")
-    if not isinstance(asked, Mapping) or asked.get("do_sample"):
+    settings = recipe.get("kormo.generation")
+    if not isinstance(settings, Mapping) or settings.get("do_sample"):
         return
-    for key in asked:
-        if key in SAMPLING and asked[key] is not None:
+    for key in settings:
+        if key in SAMPLING and settings[key] is not None:
             yield KormoError(
                 where=recipe.where(f"kormo.generation.{key}"),
-                found=f"{key}: {shown(asked[key])} without do_sample: true",
+                found=f"{key}: {shown(settings[key])} without do_sample: true",
                 why="greedy decoding would ignore it",
                 do=f"set do_sample: true, or remove {key}",
             )
@@ -122,8 +122,8 @@ def generation(recipe: Resolved) -> Iterator[KormoError]:
 
 def generation_keys(recipe: Resolved, view: SchemaView) -> Iterator[KormoError]:
     """`kormo.generation`: names that transformers' generation knows."""
-    asked = recipe.get("kormo.generation")
-    for key in asked if isinstance(asked, Mapping) and view.generation else ():
+    settings = recipe.get("kormo.generation")
+    for key in settings if isinstance(settings, Mapping) and view.generation else ():
         if key not in view.generation:
             yield KormoError(
                 where=recipe.where(f"kormo.generation.{key}"),
@@ -147,11 +147,11 @@ def schedule_without_evaluation(recipe: Resolved) -> Iterator[KormoError]:
 
 def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoError]:
     """`lr_scheduler_kwargs`: the names and kinds that the schedule's function takes."""
-    asked, schedule = recipe.get("lr_scheduler_kwargs"), recipe.get("lr_scheduler") or "cosine"
-    if not isinstance(asked, Mapping) or not isinstance(schedule, str) or schedule not in view.schedules:
+    arguments, schedule = recipe.get("lr_scheduler_kwargs"), recipe.get("lr_scheduler") or "cosine"
+    if not isinstance(arguments, Mapping) or not isinstance(schedule, str) or schedule not in view.schedules:
         return
     known = view.schedules[schedule]
-    for name, value in asked.items():
+    for name, value in arguments.items():
         where, found = recipe.where(f"lr_scheduler_kwargs.{name}"), f"{name}: {shown(value)}"
         if value is None:  # removes an inherited argument
             continue

@@ -54,9 +54,9 @@ def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
 
 def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
     """Tokens excluded from the loss by name must be tokens of the tokenizer, if it is already known."""
-    asked = recipe.get("kormo.collator.ignore_tokens")
-    known = _added_tokens(recipe) if isinstance(asked, list) else []
-    for token in asked if known else ():
+    tokens = recipe.get("kormo.collator.ignore_tokens")
+    known = _added_tokens(recipe) if isinstance(tokens, list) else []
+    for token in tokens if known else ():
         if isinstance(token, str) and token not in known:
             named = [name for name in known if name.strip()]
             yield KormoError(

@@ -150,9 +150,9 @@ def _config_before(recipe: Recipe) -> dict[str, Any]:
 
 def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:
     """The recipe in the folder of `beside` whose `output_dir` this is; None if there is none."""
-    said = re.compile(rf"^output_dir:\s*['\"]?{re.escape(str(output_dir))}['\"]?\s*(#.*)?$", re.M)
+    output_dir_line = re.compile(rf"^output_dir:\s*['\"]?{re.escape(str(output_dir))}['\"]?\s*(#.*)?$", re.M)
     for path in sorted(beside.parent.glob("*.yml")):
-        if path == beside or not said.search(path.read_text(encoding="utf-8", errors="replace")):
+        if path == beside or not output_dir_line.search(path.read_text(encoding="utf-8", errors="replace")):
             continue
         if str(resolve(path).get("output_dir")) == str(output_dir):
             return load_recipe(path)

@@ -61,8 +61,8 @@ def _verdict(found: Plan) -> list[str]:
     ]
     for change in found.advice:
         keys = ", ".join(f"{key}: {json.dumps(value)}" for key, value in change["set"].items())
-        told = "it fits" if change["fits"] else "still too much"
-        lines.append(f"  with {keys or 'no change that helps'}: {change['total_gb']:.1f} GB, {told}")
+        verdict = "it fits" if change["fits"] else "still too much"
+        lines.append(f"  with {keys or 'no change that helps'}: {change['total_gb']:.1f} GB, {verdict}")
     if not any(change["fits"] for change in found.advice):
         lines.append("  take more GPUs (--gpus) or larger ones (--gpu)")
     return lines

@@ -98,5 +98,5 @@ def as_json(found: Shares | None, tokens: int | None) -> dict[str, object]:
     if found is None:
         return {"tokens_by_source": None, "share_synthetic": None, "share_korean": None, "share_language_unknown": None}
     by_source = None if tokens is None else {name: round(share * tokens) for name, share in found.sources.items()}
-    told = {"synthetic": found.synthetic, "korean": found.korean, "language_unknown": found.unknown}
-    return {"tokens_by_source": by_source, **{f"share_{name}": round(share, DIGITS) for name, share in told.items()}}
+    parts = {"synthetic": found.synthetic, "korean": found.korean, "language_unknown": found.unknown}
+    return {"tokens_by_source": by_source, **{f"share_{name}": round(share, DIGITS) for name, share in parts.items()}}

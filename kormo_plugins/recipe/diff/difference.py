@@ -130,14 +130,14 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
     for key, pair in _changes(normal(a), normal(b)):
         if not (same_length and key in LENGTH):
             (apart if _one_of(key, APART) else changed)[key] = pair
-    told, notes = zip(*(_consequences(recipe, machine, count) for recipe in (a, b)), strict=True)
-    reads = [part["tokens_by_source"] for part in told]
+    consequences, notes = zip(*(_consequences(recipe, machine, count) for recipe in (a, b)), strict=True)
+    reads = [part["tokens_by_source"] for part in consequences]
     if all(reads):
-        for part in told:  # a source that a recipe does not have counts as 0 tokens
+        for part in consequences:  # a source that a recipe does not have counts as 0 tokens
             part["tokens_by_source"] = {
                 name: part["tokens_by_source"].get(name, 0) for name in {**reads[0], **reads[1]}
             }
-    return Difference(changed, apart, _pairs(*told), tuple(dict.fromkeys((*notes[0], *notes[1]))))
+    return Difference(changed, apart, _pairs(*consequences), tuple(dict.fromkeys((*notes[0], *notes[1]))))
 
 
 def _changes(a: object, b: object, way: str = "") -> Iterator[tuple[str, list[object]]]:

@@ -133,8 +133,8 @@ class Monitor(Strict):
 
     def callbacks(self, every_steps: int) -> list[tuple[str, dict[str, object]]]:
         """The run callbacks of this block: name and parameters."""
-        asked = (("held_out", self.held_out), ("collapse", self.collapse), ("mini", self.mini))
-        return [(name, {"every_steps": every_steps, **values}) for name, values in asked if values is not None]
+        callbacks = (("held_out", self.held_out), ("collapse", self.collapse), ("mini", self.mini))
+        return [(name, {"every_steps": every_steps, **values}) for name, values in callbacks if values is not None]
 
 
 class Spike(Strict):

@@ -207,14 +207,14 @@ def _check(repository: str, point: Point, folder: Path, identity: str | None) ->
     if found is None:
         return None
     faults = Faults()
-    here = set(_downloaded(folder))
+    downloaded = set(_downloaded(folder))
     for name, expected in read_sums(folder).items():
-        there = sha256(folder / name) if name in here else None
+        there = sha256(folder / name) if name in downloaded else None
         if there != expected:
-            told = "missing" if there is None else f"the SHA-256 {there}"
-            faults.add(_another(f"{where}: {name}", told, f"{SUMS} lists {expected}", folder))
-        here.discard(name)
-    for name in sorted(here):
+            difference = "missing" if there is None else f"the SHA-256 {there}"
+            faults.add(_another(f"{where}: {name}", difference, f"{SUMS} lists {expected}", folder))
+        downloaded.discard(name)
+    for name in sorted(downloaded):
         faults.add(_another(f"{where}: {name}", "a file that is not in the list", f"{SUMS} lists all", folder))
     faults.raise_any()
     return found

@@ -77,13 +77,13 @@ def _column(speaker: Speaker) -> Chatbot:
 
 def answers(speakers: Sequence[Speaker], text: str, wish: Wish, histories: Histories) -> Iterator[list[object]]:
     """Updates of the page, piece by piece: the emptied question, and each model's conversation."""
-    asked: Histories = [
+    conversations: Histories = [
         [*(_plain(turn) for turn in history), {"role": "user", "content": text}] for history in histories
     ]
-    shown: Histories = [[*history, {"role": "assistant", "content": ""}] for history in asked]
+    shown: Histories = [[*history, {"role": "assistant", "content": ""}] for history in conversations]
     for place, speaker in enumerate(speakers):
         try:
-            for piece in speaker.say(asked[place], wish):
+            for piece in speaker.say(conversations[place], wish):
                 shown[place][-1]["content"] += piece
                 yield ["", *_shown(shown)]
         except KormoError as error:

@@ -99,8 +99,8 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
     try:
-        told = io.StringIO()
-        with weights_only(checkpoint), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        output = io.StringIO()
+        with weights_only(checkpoint), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             found: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(
                 str(checkpoint), lazy_mode=True
             )

@@ -55,9 +55,9 @@ def _check_records(run: Path) -> None:
     sha256, recipe = read_record(run).get("recipe_sha256"), run / RESOLVED
     changed = sha256 is not None and (not recipe.is_file() or sha256_of(recipe.read_bytes()) != sha256)
     found.append((recipe, f"it does not match the hash in {RECORD}" if changed else ""))
-    for path, told in found:
-        if told:
-            raise KormoError(where=str(path), found=told, why="others read it as the record of the run", do=RESTORE)
+    for path, fault in found:
+        if fault:
+            raise KormoError(where=str(path), found=fault, why="others read it as the record of the run", do=RESTORE)
 
 
 def _check_metrics(run: Path) -> None:
@@ -66,15 +66,15 @@ def _check_metrics(run: Path) -> None:
     path, steps = run / METRICS, read_record(run).get("steps")
     found = read_metrics_file(path)
     last = max((line.get("step", 0) for line in found.lines), default=0)
-    told = (
+    fault = (
         "no such file" if not path.is_file() else f"line {found.broken[0]} is not a JSON object" if found.broken else ""
     )
-    if not told and not recorded and isinstance(steps, int) and last < steps:
-        told = f"it ends at step {last:,} of {steps:,}"
-    if told:
+    if not fault and not recorded and isinstance(steps, int) and last < steps:
+        fault = f"it ends at step {last:,} of {steps:,}"
+    if fault:
         raise KormoError(
             where=str(path),
-            found=told,
+            found=fault,
             why="others compare the losses of their runs with it",
             do=RESTORE,
         )

@@ -44,7 +44,10 @@ def markdown_table() -> str:
             if TABLE[key].kind is kind:
                 groups.setdefault(_told(TABLE[key]), []).append(f"`{key}`")
         lines += [f"### {heading}", "", "| keys | |", "|---|---|"]
-        lines += [f"| {', '.join(keys)} | {told} |" for told, keys in sorted(groups.items(), key=lambda item: item[1])]
+        lines += [
+            f"| {', '.join(keys)} | {explanation} |"
+            for explanation, keys in sorted(groups.items(), key=lambda item: item[1])
+        ]
         lines.append("")
     return "\n".join(lines).rstrip()
 
