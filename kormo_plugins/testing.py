@@ -118,8 +118,10 @@ def check_step(
         assert isinstance(reason, str) and reason.strip(), f"{name}: a document is dropped without a reason"
     for document in kept:
         assert isinstance(document.text, str), f"{name}: the text of {document.id} is not a str"
-        told = (document.source, document.language, document.license)
-        assert told[::2] == ("test", "CC0-1.0") and told[1], f"{name}: {document.id} lost its provenance: {told}"
+        provenance = (document.source, document.language, document.license)
+        assert provenance[::2] == ("test", "CC0-1.0") and provenance[1], (
+            f"{name}: {document.id} lost its provenance: {provenance}"
+        )
     again = run_step(name, texts, values, plugins)
     assert (kept, rejected) == again, f"{name}: a second run gives another result"
     step = make(params("corpus_step", name, values, plugins))

@@ -104,12 +104,12 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     from transformers import AutoConfig
 
     fields = read_json(folder / "config.json")
-    found = fields.get("model_type")
+    actual = fields.get("model_type")
     rope_base(fields, str(folder / "config.json"))
-    if found != model_type:
+    if actual != model_type:
         raise KormoError(
             where=str(folder / "config.json"),
-            found=f"model_type {found!r}",
+            found=f"model_type {actual!r}",
             why=f"the conversion needs {model_type!r}",
             do=f"name the folder of a {model_type} checkpoint",
         )
@@ -244,8 +244,8 @@ def _verify(first: Path, second: Path, within: float) -> int:
     """Raises if the logits of both folders differ by more than `within`; returns the number of logits compared."""
 
     expected = _logits(first)  # one model in memory at a time: 43 GB each at 10B
-    found = _logits(second)
-    difference = (expected - found).abs().max().item()
+    second_logits = _logits(second)
+    difference = (expected - second_logits).abs().max().item()
     if not difference <= within:  # also refuses NaN
         raise KormoError(
             where=str(first),

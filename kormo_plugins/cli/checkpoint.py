@@ -39,10 +39,10 @@ def list_(run: Path, hashes: bool, as_json: bool) -> None:
             why="checkpoints are read from the output folder of a run",
             do="correct the path",
         )
-    found = [_described(folder, hashes) for folder in checkpoints(run)]
+    entries = [_described(folder, hashes) for folder in checkpoints(run)]
     if as_json:
-        return print_json(found)
-    if not found:
+        return print_json(entries)
+    if not entries:
         return click.echo(f"{run} holds no checkpoint")
     rows = [
         (
@@ -52,7 +52,7 @@ def list_(run: Path, hashes: bool, as_json: bool) -> None:
             "yes" if entry["milestone"] else "",
             _writer(entry),
         )
-        for entry in found
+        for entry in entries
     ]
     print_table(("checkpoint", "state", "size", "milestone", "written by"), rows)
 
@@ -94,11 +94,11 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 
     The result is opened and compared before it is renamed to OUT.
     """
-    found = write(folder, out, dtype, modules)
+    written = write(folder, out, dtype, modules)
     if as_json:
-        return print_json({"checkpoint": folder, "path": out, "dtype": dtype, **found})
-    click.echo(f"{out}: step {found['step']}, {found['weights']} weights in {dtype}, {found['bytes']:,} bytes")
-    click.echo(f"opened and compared; {found['compared']} weights equal the checkpoint's own copy in its own dtype")
+        return print_json({"checkpoint": folder, "path": out, "dtype": dtype, **written})
+    click.echo(f"{out}: step {written['step']}, {written['weights']} weights in {dtype}, {written['bytes']:,} bytes")
+    click.echo(f"opened and compared; {written['compared']} weights equal the checkpoint's own copy in its own dtype")
 
 
 @checkpoint.command()
@@ -137,8 +137,8 @@ def fetch(
     A checkpoint with a list of its files (SHA256SUMS) is only renamed into place if every file matches it.
     """
     expected = _identities(identities, out)
-    found = hub_revisions.of_model(repository, tokens_per_step)
-    chosen = hub_revisions.spaced(found, hub_revisions.amount(every)) if every else found
+    revisions = hub_revisions.of_model(repository, tokens_per_step)
+    chosen = hub_revisions.spaced(revisions, hub_revisions.amount(every)) if every else revisions
     _refuse_unknown(expected, [point.name for point in chosen], repository)
     fetched = {
         p.name: hub_revisions.fetch(repository, p, out, identity=expected.get(p.name)) if out else None for p in chosen

@@ -102,8 +102,8 @@ class Catalogue:
         if kind == "task":
             return Named(name, (Leaf(name),), single=True)
         leaves = tuple({leaf.name: leaf for leaf in self._leaves(name, {}, where)}.values())
-        found = self._group(name).get("aggregate_metric_list") if kind == "group" else None
-        rules = found or [] if not isinstance(found, dict) else [found]
+        metrics = self._group(name).get("aggregate_metric_list") if kind == "group" else None
+        rules = metrics or [] if not isinstance(metrics, dict) else [metrics]
         return Named(name, leaves, all(rule.get("weight_by_size", True) for rule in rules))
 
     def _group(self, name: str) -> Config:

@@ -121,11 +121,11 @@ def _declared(folder: Path, configuration: str | None) -> dict[str, list[Path]]:
         if one.get("config_name") == (configuration or "default"):
             listed = one.get("data_files")
             listed = [{"split": "train", "path": listed}] if isinstance(listed, str) else listed or []
-            found: dict[str, list[Path]] = {}
+            splits: dict[str, list[Path]] = {}
             for entry in listed:
                 patterns = [entry["path"]] if isinstance(entry["path"], str) else entry["path"]
-                found[entry["split"]] = [path for pattern in patterns for path in _inside(folder, pattern)]
-            return {split: paths for split, paths in found.items() if paths}
+                splits[entry["split"]] = [path for pattern in patterns for path in _inside(folder, pattern)]
+            return {split: paths for split, paths in splits.items() if paths}
     return {}
 
 
@@ -148,10 +148,10 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
 
 def _group(named: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:
     """Groups files by the split that their names start with: `test-00000-of-00001` belongs to `test`."""
-    found: dict[str, list[Path]] = {}
+    splits: dict[str, list[Path]] = {}
     for path, name in named:
-        found.setdefault(name.replace("_", "-").split("-")[0].lower(), []).append(path)
-    return found
+        splits.setdefault(name.replace("_", "-").split("-")[0].lower(), []).append(path)
+    return splits
 
 
 def _read(paths: list[Path]) -> object:

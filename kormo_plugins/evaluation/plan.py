@@ -120,21 +120,21 @@ def _data_folders(leaves: Sequence[Leaf], catalogue: Catalogue, data: Path | Non
             why="there is no such folder",
             do="name the folder of the datasets",
         )
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     missing: dict[str, list[str]] = {}
     for leaf in leaves:
         config = catalogue.configuration(leaf)
         dataset = config.get("dataset_path")
-        if dataset is None or config.get("custom_dataset") is not None or dataset in found:
+        if dataset is None or config.get("custom_dataset") is not None or dataset in folders:
             continue
         folder = find_dataset(data, dataset)
         if folder is None:
             missing.setdefault(dataset, [""]).append(leaf.name)
         else:
-            found[dataset] = folder
+            folders[dataset] = folder
     if missing:
         raise _missing(missing, data)
-    return found
+    return folders
 
 
 def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:

@@ -113,10 +113,10 @@ def _root(module: str) -> Path | None:
 
 def _only_here(root: Path) -> bool:
     """Whether a folder is on Python's path only because Python added the current folder itself."""
-    here = Path.cwd().resolve()
-    if root != here:
+    current_folder = Path.cwd().resolve()
+    if root != current_folder:
         return False
     named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    by_itself = 1 if sys.path and Path(sys.path[0] or ".").resolve() == here else 0
+    by_itself = 1 if sys.path and Path(sys.path[0] or ".").resolve() == current_folder else 0
     others = [entry for entry in sys.path[by_itself:] if entry]
-    return not any(Path(entry).resolve() == here for entry in (*named, *others))
+    return not any(Path(entry).resolve() == current_folder for entry in (*named, *others))

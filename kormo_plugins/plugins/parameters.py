@@ -198,7 +198,7 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
     if detail["type"] == "missing":
         return KormoError(where=full, found="nothing", why="a value is required", do=f"set {key}")
     kind, given = detail["type"], detail["input"]
-    found = repr(given)
+    value_text = repr(given)
     why, do = reason(detail), "give a value of that kind"
     if kind in ("tuple_type", "list_type") and isinstance(given, str | int):
         do = f"write [{given}]"
@@ -207,7 +207,7 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
         do = f"write {{name: {given}}}" if isinstance(given, str) else "write {name: …}"
     return KormoError(
         where=full,
-        found=found if len(found) <= 200 else found[:197] + "...",
+        found=value_text if len(value_text) <= 200 else value_text[:197] + "...",
         why=why,
         do=_INSTEAD.get(kind, do),
     )

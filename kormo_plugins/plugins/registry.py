@@ -174,12 +174,12 @@ class Registry:
             self.manager.register(module, name)
             self.manager.check_pending()
         except pluggy.PluginValidationError as error:
-            told = " ".join(str(error).split())
-            wrong = re.search(r"unknown hook '(\w+)'", told)
+            message = " ".join(str(error).split())
+            wrong = re.search(r"unknown hook '(\w+)'", message)
             near = closest(wrong[1], KINDS.values()) + " " if wrong else ""
             raise KormoError(
                 where=self._named(name),
-                found=told,
+                found=message,
                 why="a hook implementation must have the name and the arguments of kormo_plugins/hookspecs.py",
                 do=f"{near}Correct the function (`KORMO_PLUGINS=off kormo plugins hooks` shows the contract), or "
                 f"{self._without(name)}",
@@ -335,15 +335,15 @@ class Registry:
         component = self.get(kind, name)
         if component.params is None:
             return None
-        found = resolve(component.params, f"{kind} {name}")
-        if not hasattr(found, "model_fields"):
+        model = resolve(component.params, f"{kind} {name}")
+        if not hasattr(model, "model_fields"):
             raise KormoError(
                 where=self._named(self._entries[kind, name].module),
                 found=f"params={component.params!r} of the {kind} {name!r}",
                 why="it is not a pydantic model, so the keys of a recipe could be neither checked nor shown",
                 do="derive it from pydantic.BaseModel",
             )
-        return found
+        return model
 
 
 @lru_cache(maxsize=8)

@@ -75,11 +75,11 @@ def write_template(folder: Path, name: str) -> Made:
 
 def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]]:
     """The template's files with their paths."""
-    found: list[tuple[str, Traversable]] = []
+    entries: list[tuple[str, Traversable]] = []
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
         if item.is_dir():
             if item.name != "__pycache__":
-                found += _walk(item, f"{prefix}{item.name}/")
+                entries += _walk(item, f"{prefix}{item.name}/")
         else:
-            found.append((prefix + item.name, item))
-    return found
+            entries.append((prefix + item.name, item))
+    return entries

@@ -157,14 +157,14 @@ def _artifacts(run: Path) -> list[tuple[str, Path]]:
 
 
 def _refuse_missing_steps(runs: Sequence[Path], steps: Sequence[int]) -> None:
-    there = {step_of(folder) for run in runs for folder in checkpoints(run) if fault(folder) is None}
+    available = {step_of(folder) for run in runs for folder in checkpoints(run) if fault(folder) is None}
     for step in steps:
-        if step not in there:
+        if step not in available:
             raise KormoError(
                 where="kormo release --checkpoint",
                 found=str(step),
                 why="no run has a whole checkpoint of that step",
-                do=f"name one of {', '.join(map(str, sorted(there))) or 'none: keep some with save_steps'}",
+                do=f"name one of {', '.join(map(str, sorted(available))) or 'none: keep some with save_steps'}",
             )
 
 

@@ -121,13 +121,13 @@ def _public_key(path: Path) -> str:
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        key, told = "", in_words(error)
+        key, fault = "", in_words(error)
     else:
-        told = "no public key of SSH"
+        fault = "no public key of SSH"
     if "\n" in key or not key.startswith(("ssh-", "ecdsa-", "sk-")):
         raise KormoError(
             where="kormo reproduce --signed-by",
-            found=f"{path}: {told}",
+            found=f"{path}: {fault}",
             why="a signature is compared with the public key of its author",
             do="name the .pub file that they published",
         )

@@ -64,15 +64,15 @@ def write_ablation(
         folder: of the ablation, beside which moved cells are searched; None: that of `out`.
         tell: called with each warning on the page.
     """
-    found = _runs(record, folder or out.parent)
-    cells = [run for _, run in found]
+    cells_with_runs = _runs(record, folder or out.parent)
+    cells = [run for _, run in cells_with_runs]
     for line in sections.warning_lines(cells):
         tell(line)
-    one_each = list({cell["variant"]: run for cell, run in reversed(found)}.values())[::-1]  # the first seed
+    one_each = list({cell["variant"]: run for cell, run in reversed(cells_with_runs)}.values())[::-1]  # the first seed
     base = f" Every cell extends {record['base']}." if record.get("base") else ""
     head = f"<p class=soft>{text(record['ablation'])}, against <b>{text(record['baseline'])}</b>.{text(base)}</p>"
     changes = [(text(name), text(shown(own) if own else "nothing")) for name, own in record["variants"].items()]
-    parts = {name: _measure(record, name, index, found) for index, name in enumerate(record["measures"])}
+    parts = {name: _measure(record, name, index, cells_with_runs) for index, name in enumerate(record["measures"])}
     parts |= {
         "Variants": table(("variant", "changed keys"), changes, "-v"),
         "Cells": _cells(record),
@@ -91,14 +91,14 @@ def write_ablation(
 
 def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:
     """The cells with a result and their runs, named by variant and seed."""
-    found = []
+    cells_with_runs = []
     for cell in record["cells"]:
         place = _place(cell, folder)
         if cell["measures"] and place is not None:
             run = read_run(place)
             run.name, run.in_tokens = f"{cell['variant']}, seed {cell['seed']}", False
-            found.append((cell, run))
-    return found
+            cells_with_runs.append((cell, run))
+    return cells_with_runs
 
 
 def _place(cell: CellRecord, folder: Path) -> Path | None:

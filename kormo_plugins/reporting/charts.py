@@ -133,12 +133,12 @@ CHARTS: tuple[Chart, ...] = (
 
 def curves(runs: Sequence[Run]) -> list[str]:
     """The charts of all runs, overlaid, as HTML; charts without points are omitted."""
-    found: list[str] = []
+    figures: list[str] = []
     for chart in CHARTS:
         series = _series(chart, runs)
         if series:
-            found.append(_curve_figure(f"c{len(found)}", chart, series, runs))
-    return found
+            figures.append(_curve_figure(f"c{len(figures)}", chart, series, runs))
+    return figures
 
 
 def charted(key: str) -> bool:
@@ -150,7 +150,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
     """Traces: for one run, colour is the series; for several, colour is the run and dash the series."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys() if re.fullmatch(chart.pattern, key)))  # noqa: SIM118
     keys.sort(key=lambda key: "/" in key)  # metrics of training first
-    found: list[dict[str, object]] = []
+    traces: list[dict[str, object]] = []
     for number, run in enumerate(runs):
         for place, key in enumerate(keys):
             points = downsample(run.curve(key))
@@ -160,7 +160,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
             colour = COLOURS[(number if len(runs) > 1 else place) % len(COLOURS)]
             dash = DASHES[place % len(DASHES)] if len(runs) > 1 else "solid"
             name = series if len(runs) == 1 else run.name if len(keys) == 1 else f"{run.name}: {series}"
-            found.append(
+            traces.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers" if len(points) <= 40 else "lines",
@@ -173,7 +173,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
                     "hovertemplate": "%{y:.4g}",
                 }
             )
-    return found
+    return traces
 
 
 def _name(chart: Chart, key: str) -> str:

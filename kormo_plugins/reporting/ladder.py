@@ -56,16 +56,16 @@ def _predictions(record: LadderRecord) -> str:
         run = runs.get(line["target"])
         outcomes = dict(run["points"]) if run is not None else {}
         for place in line["at"]:
-            found = outcomes.get(place["tokens"])
-            inside = "" if found is None else "yes" if place["low"] <= found <= place["high"] else "no"
-            off = "" if found is None else f"{100 * (found / place['loss'] - 1):+.1f}%"
+            outcome = outcomes.get(place["tokens"])
+            inside = "" if outcome is None else "yes" if place["low"] <= outcome <= place["high"] else "no"
+            off = "" if outcome is None else f"{100 * (outcome / place['loss'] - 1):+.1f}%"
             rows.append(
                 (
                     text(line["size"]) + ("" if line["before"] else " (made afterwards)"),
                     short(place["tokens"]),
                     number(place["loss"]),
                     f"{number(place['low'])} to {number(place['high'])}",
-                    number(found),
+                    number(outcome),
                     off,
                     inside,
                 )

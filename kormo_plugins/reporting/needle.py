@@ -23,10 +23,10 @@ def needles(runs: Sequence[Run]) -> str:
     """Heat maps of all runs with needle results, in percent, and the published scores."""
     parts = []
     for place, run in enumerate(runs):
-        found = run.evaluation.get("needle")
-        if found is not None and found.get("cells"):
+        record = run.evaluation.get("needle")
+        if record is not None and record.get("cells"):
             title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
-            parts.append(title + _told(found) + f"<div class=plots>{_maps(f'n{place}', found)}</div>")
+            parts.append(title + _told(record) + f"<div class=plots>{_maps(f'n{place}', record)}</div>")
     return "".join(parts)
 
 

@@ -162,11 +162,11 @@ def read_run(folder: Path) -> Run:
     shape = {"step": int, "prompt": str, "text": str}
     run.written = last_of_each(_entries(written, shape, WRITTEN, run.warnings))
     evaluation = _sealed(folder / EVALUATION, run.warnings, needed=False)
-    found = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
-    if "results" in found:
+    scores = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
+    if "results" in scores:
         scored: Shape = {"task": str, "value": (int, float, NoneType)}
-        found["results"] = _entries(found["results"], scored, EVALUATION, run.warnings)
-    run.evaluation = cast("EvaluationRecord", found)
+        scores["results"] = _entries(scores["results"], scored, EVALUATION, run.warnings)
+    run.evaluation = cast("EvaluationRecord", scores)
     run.warnings += _warnings(run)
     return run
 
@@ -180,9 +180,9 @@ def names(folders: list[Path]) -> list[str]:
     """Short unique names of the folders: as many trailing path components as necessary."""
     parts = [folder.resolve().parts for folder in folders]
     for length in range(1, max((len(p) for p in parts), default=1) + 1):
-        found = ["/".join(p[-length:]) for p in parts]
-        if len(set(found)) == len(found):
-            return found
+        short_names = ["/".join(p[-length:]) for p in parts]
+        if len(set(short_names)) == len(short_names):
+            return short_names
     return [f"{'/'.join(p[-1:])} ({number})" for number, p in enumerate(parts, 1)]
 
 
@@ -201,45 +201,45 @@ def _chain(path: Path) -> dict[str, object]:
     faults: list[str] = []
     record = _sealed(path, faults, unnamed=True)
     stages = record.get("stages", [])
-    found = _entries(stages, STAGE, path.name, faults) if isinstance(stages, list) else None
-    if faults or found is None:
+    entries = _entries(stages, STAGE, path.name, faults) if isinstance(stages, list) else None
+    if faults or entries is None:
         raise KormoError(
             where=str(path),
             found=" ".join(faults) or "no list of stages",
             why="it lists the runs of the page",
             do="run the chain again: finished stages are skipped, and the file is written again",
         )
-    return {**record, "stages": found}
+    return {**record, "stages": entries}
 
 
 def _stages(chain: Mapping[str, Any], folder: Path) -> list[tuple[str, Path]]:
     """Name and output folder of each stage of a chain that has a run, in order."""
-    found = []
+    folders = []
     for stage in chain.get("stages") or ():
         output = str(stage.get("output") or "")
         place = next((p for p in (Path(output), folder / output) if output and (p / RECORD).is_file()), None)
         if place is not None:
-            found.append((str(stage.get("name") or place.name), place))
-    return found
+            folders.append((str(stage.get("name") or place.name), place))
+    return folders
 
 
 def _warnings(run: Run) -> list[str]:
-    found = []
+    messages = []
     aside = sorted(path.name for path in run.folder.glob("checkpoint-*") if _INCOMPLETE.match(path.name))
     if aside:
-        found.append(f"Checkpoints that were not whole were set aside: {', '.join(aside)}.")
+        messages.append(f"Checkpoints that were not whole were set aside: {', '.join(aside)}.")
     for step in run.resumes:
         again = (
             f"resumed from step {step:,}" if step else "restarted from the beginning, as there was no checkpoint yet"
         )
-        found.append(f"The run was interrupted and {again}.")
-    found += [f"The data were amended: {line}" for line in run.record.get("amendments") or ()]
+        messages.append(f"The run was interrupted and {again}.")
+    messages += [f"The data were amended: {line}" for line in run.record.get("amendments") or ()]
     steps, last = run.record.get("steps"), max((line.get("step", 0) for line in run.lines), default=0)
     if steps and last < steps:
-        found.append(f"The run has reached step {last:,} of {steps:,}.")
+        messages.append(f"The run has reached step {last:,} of {steps:,}.")
     if holder := at_work(run.folder / RUN):
-        found.append(f"The run is still in progress: {holder}. The page shows its state so far.")
-    return found
+        messages.append(f"The run is still in progress: {holder}. The page shows its state so far.")
+    return messages
 
 
 def _why_broken(folder: Path) -> str:
@@ -285,9 +285,9 @@ def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool
 
 def _changed(folder: Path, warnings: list[str]) -> list[str]:
     """Records that were modified after the end of the run; adds warnings."""
-    found = {name: record_fault(folder / name) for name in (METRICS, SAMPLES, WRITTEN)}
-    warnings += [f"{name} is not shown: {fault}." for name, fault in found.items() if fault]
-    return [name for name, fault in found.items() if fault]
+    faults = {name: record_fault(folder / name) for name in (METRICS, SAMPLES, WRITTEN)}
+    warnings += [f"{name} is not shown: {fault}." for name, fault in faults.items() if fault]
+    return [name for name, fault in faults.items() if fault]
 
 
 def _sha256(path: Path) -> str | None:
@@ -316,16 +316,16 @@ def _lines(path: Path, warnings: list[str]) -> list[dict[str, object]]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    found, broken = [], 0
+    lines, broken = [], 0
     for line in text.splitlines():
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict):
-            found.append(value)
+            lines.append(value)
         elif line.strip():
             broken += 1
     if broken:
         warnings.append(f"{path.name}: {broken:,} lines cannot be read ({_why_broken(path.parent)}).")
-    return found
+    return lines

@@ -29,10 +29,10 @@ MANY = 30
 
 def final_numbers(run: Run) -> dict[str, str]:
     """Final numbers of a run, in the order of the page."""
-    found: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     last, first = run.last("loss"), next((v for _, v in run.curve("loss")), None)
     if last is not None:
-        found["loss, first logged"], found["loss, last logged"] = number(first), number(last)
+        numbers["loss, first logged"], numbers["loss, last logged"] = number(first), number(last)
     for key, name in (
         ("held_out/bits_per_byte", "bits per byte, held out"),
         ("held_out/bits_per_byte/ko", "bits per byte, Korean"),
@@ -40,20 +40,20 @@ def final_numbers(run: Run) -> dict[str, str]:
         ("external_eval/bits_per_byte", "bits per byte, external text"),
     ):
         if (value := run.last(key)) is not None:
-            found[name] = number(value)
+            numbers[name] = number(value)
     step = max((int(line.get("step", 0)) for line in run.lines), default=0)
-    found["steps"] = f"{step:,}"
+    numbers["steps"] = f"{step:,}"
     if run.tokens_per_step:
-        found["tokens"] = short(step * run.tokens_per_step)
+        numbers["tokens"] = short(step * run.tokens_per_step)
     if parameters := run.facts.get("parameters"):
-        found["parameters"] = short(float(parameters))
+        numbers["parameters"] = short(float(parameters))
     if seconds := training_seconds(run):
-        found["time"] = duration(seconds)
+        numbers["time"] = duration(seconds)
         if run.tokens_per_step:
-            found["tokens per second"] = number(step * run.tokens_per_step / seconds, 3)
+            numbers["tokens per second"] = number(step * run.tokens_per_step / seconds, 3)
     if share := synthetic_share(run):
-        found["synthetic text"] = share
-    return found
+        numbers["synthetic text"] = share
+    return numbers
 
 
 def training_seconds(run: Run) -> float:
@@ -85,9 +85,9 @@ def summary(runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         cards = [f"<div><small>{text(k)}</small><b>{text(v)}</b></div>" for k, v in final_numbers(runs[0]).items()]
         return f"<div class=cards>{''.join(cards)}</div>"
-    found = [final_numbers(run) for run in runs]
-    keys = list(dict.fromkeys(key for one in found for key in one))
-    rows = [[text(key), *(text(one.get(key, "–")) for one in found)] for key in keys]
+    columns = [final_numbers(run) for run in runs]
+    keys = list(dict.fromkeys(key for one in columns for key in one))
+    rows = [[text(key), *(text(one.get(key, "–")) for one in columns)] for key in keys]
     return table(["", *(run.name for run in runs)], rows, "-" + "n" * len(runs))
 
 
@@ -205,18 +205,18 @@ def _score(row: SuiteRow | None) -> str:
 
 def mixtures(runs: Sequence[Run]) -> str:
     """The data of each run; runs with the same mixture share a figure."""
-    found: list[tuple[list[str], Mapping[str, object]]] = []
+    groups: list[tuple[list[str], Mapping[str, object]]] = []
     for run in runs:
         mixture = run.facts.get("mixture")
         if not mixture:
             continue
-        same = next((one for one in found if one[1]["sources"] == mixture["sources"]), None)
+        same = next((one for one in groups if one[1]["sources"] == mixture["sources"]), None)
         if same is not None:
             same[0].append(run.name)
         else:
-            found.append(([run.name], mixture))
+            groups.append(([run.name], mixture))
     parts = []
-    for place, (names, mixture) in enumerate(found):
+    for place, (names, mixture) in enumerate(groups):
         title = f"<h3>{text(', '.join(names))}</h3>" if len(runs) > 1 else ""
         parts.append(title + _mixture(f"m{place}", mixture))
     return "".join(parts)
@@ -263,15 +263,15 @@ def _mixture(name: str, mixture: Mapping[str, Any]) -> str:
 
 
 def _nodes(weights: Mapping[str, object], parent: str, sources: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
-    found = []
+    nodes = []
     for name, node in weights.items():
         key = f"{parent.rstrip('/')}/{name}"
         members = node.get("of") if isinstance(node, Mapping) else None
         if members:
-            found += [(key, name, parent, 0.0), *_nodes(members, key, sources)]
+            nodes += [(key, name, parent, 0.0), *_nodes(members, key, sources)]
         elif name in sources:
-            found.append((key, name, parent, float(sources[name]["share"])))
-    return found
+            nodes.append((key, name, parent, float(sources[name]["share"])))
+    return nodes
 
 
 def recipes(runs: Sequence[Run]) -> str:
@@ -363,19 +363,19 @@ def machines(runs: Sequence[Run]) -> str:
 
 
 def _hardware(run: Run) -> dict[str, object]:
-    found = run.facts.get("hardware")
-    if not found:
+    hardware = run.facts.get("hardware")
+    if not hardware:
         return {}
-    cards = [f"{card['name']} ({card['memory'] / 2**30:.0f} GiB)" for card in found["accelerators"]]
+    cards = [f"{card['name']} ({card['memory'] / 2**30:.0f} GiB)" for card in hardware["accelerators"]]
     kinds = [f"{cards.count(card)} × {card}" for card in dict.fromkeys(cards)]
     return {
-        "system": found["system"],
-        "processor": found["processor"],
-        "cores": found["cores"],
-        "memory": f"{found['memory'] / 2**30:.1f} GiB",
+        "system": hardware["system"],
+        "processor": hardware["processor"],
+        "cores": hardware["cores"],
+        "memory": f"{hardware['memory'] / 2**30:.1f} GiB",
         "accelerators": ", ".join(kinds) or "none",
-        "ranks": found["ranks"],
-        "threads per rank": found["threads"],
+        "ranks": hardware["ranks"],
+        "threads per rank": hardware["threads"],
     }
 
 
@@ -384,19 +384,19 @@ def hashes(runs: Sequence[Run]) -> str:
 
     def of(run: Run) -> dict[str, object]:
         """Input -> hash, shortened for more than two runs."""
-        found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
+        by_input: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
-            found["recipe (sha256)"] = run.record["recipe_sha256"]
-        found |= {current_name(name): hash for name, hash in (run.facts.get("artifacts") or {}).items()}
+            by_input["recipe (sha256)"] = run.record["recipe_sha256"]
+        by_input |= {current_name(name): hash for name, hash in (run.facts.get("artifacts") or {}).items()}
         if len(runs) > 2:  # the first digits suffice
-            found = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in found.items()}
-        return found
+            by_input = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in by_input.items()}
+        return by_input
 
     return _side_by_side(runs, of)
 
 
 def _side_by_side(runs: Sequence[Run], of: Any) -> str:
-    found: list[dict[str, object]] = [of(run) for run in runs]
-    keys: Iterable[str] = dict.fromkeys(key for one in found for key in one)
-    rows = [[text(key), *(text(shown(one.get(key))) for one in found)] for key in keys]
+    columns: list[dict[str, object]] = [of(run) for run in runs]
+    keys: Iterable[str] = dict.fromkeys(key for one in columns for key in one)
+    rows = [[text(key), *(text(shown(one.get(key))) for one in columns)] for key in keys]
     return table(["", *(run.name for run in runs)], rows, "-" + "v" * len(runs)) if rows else ""

@@ -126,12 +126,12 @@ def _masters(optimizer: object) -> Counter[str] | None:
 
 
 def _moments(optimizer: Any) -> Counter[str]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for state in optimizer.state.values():
         for key in ("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"):
             if key in state and state[key].is_floating_point():  # 8-bit states are not floating point
-                found[str(state[key].dtype).removeprefix("torch.")] += 1
-    return found
+                counts[str(state[key].dtype).removeprefix("torch.")] += 1
+    return counts
 
 
 def _dtypes(tensors: Iterable[torch.Tensor]) -> Counter[str]:
@@ -148,9 +148,9 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
     # DeepSpeed in float32 also calls its float32 partitions masters: not a second precision.
     master = precision.master or (precision.weights if seen["master"] else None)
     for key, wanted in (("weights", precision.weights), ("master", master), ("optimizer", precision.optimizer)):
-        found = set(seen[key])
-        missing = key == "master" and precision.master is not None and not found
-        if wanted is not None and (missing or found - {wanted}):
+        dtypes = set(seen[key])
+        missing = key == "master" and precision.master is not None and not dtypes
+        if wanted is not None and (missing or dtypes - {wanted}):
             raise KormoError(
                 where=f"kormo.precision.{key}",
                 found=f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",

@@ -81,7 +81,12 @@ FILES = [
         "recipe.yml, line 13",
         "the key 'size' for the second",
     ),
-    Bad("no output folder", sound("output_dir: out", "output_dir: ''"), "recipe.yml: output_dir", "does not name a folder"),
+    Bad(
+        "no output folder",
+        sound("output_dir: out", "output_dir: ''"),
+        "recipe.yml: output_dir",
+        "does not name a folder",
+    ),
     Bad("no as a key", SOUND + "no: 1\n", "recipe.yml, line 22", "put it in quotes"),
     Bad("endless alias", "a: &a [*a]\n", "recipe.yml", "levels"),
     Bad(

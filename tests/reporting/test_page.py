@@ -188,7 +188,11 @@ def test_what_a_score_cannot_say_is_said(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     write_evaluation(run, stops=0.975, unverified="columns not checked", cut=12)
     page = ours(page_of(run, out=tmp_path / "report.html"))
-    for words in ("98% of the answers end", "kmmlu: columns not checked.", "kmmlu: 12 prompts were truncated on the left."):
+    for words in (
+        "98% of the answers end",
+        "kmmlu: columns not checked.",
+        "kmmlu: 12 prompts were truncated on the left.",
+    ):
         assert words in page, words
 
 

@@ -230,12 +230,12 @@ def _compare(plan: Plan, path: Path) -> int:
     written = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
     compared = 0
     for tensor in stored_tensors(plan.checkpoint, plan.heads, plan.quantize == "q8_0"):
-        found = written.pop(tensor.name, None)
-        bits = None if found is None else np.ascontiguousarray(found.data).reshape(-1).view(np.uint8)
+        original = written.pop(tensor.name, None)
+        bits = None if original is None else np.ascontiguousarray(original.data).reshape(-1).view(np.uint8)
         if bits is None or not np.array_equal(bits, np.ascontiguousarray(tensor.data).reshape(-1).view(np.uint8)):
             raise KormoError(
                 where=str(path),
-                found=f"{tensor.name} {'missing' if found is None else 'with other numbers'}",
+                found=f"{tensor.name} {'missing' if original is None else 'with other numbers'}",
                 why="the file would be another model than the checkpoint",
                 do="check the disk, and report it if it is sound",
             )

@@ -82,17 +82,17 @@ class LocalSpeaker:
     def reply(self, conversations: Sequence[Sequence[Turn]], sampling: Sampling) -> list[Answer | Reject]:
         """See `Speaker`; a conversation longer than the model's context is rejected."""
         places = [self.place(one, sampling) for one in conversations]
-        found: list[Answer | Reject | None] = [_read(path) for path in places]
+        replies: list[Answer | Reject | None] = [_read(path) for path in places]
         first = {place: row for row, place in reversed(list(enumerate(places)))}  # duplicates are answered once
-        open_rows = [row for place, row in first.items() if found[row] is None]
+        open_rows = [row for place, row in first.items() if replies[row] is None]
         if open_rows:
             for row, answer in self._ask({row: conversations[row] for row in sorted(open_rows)}, sampling):
-                found[row] = answer
+                replies[row] = answer
                 if isinstance(answer, Answer):
                     places[row].parent.mkdir(parents=True, exist_ok=True)
                     kept = {"request": list(conversations[row]), "text": answer.text, "finish": answer.finish}
                     write_text(places[row], json.dumps(kept, ensure_ascii=False))
-        answers = [found[first[place]] for place in places]
+        answers = [replies[first[place]] for place in places]
         return [one if one is not None else Reject("no answer") for one in answers]
 
     def _ask(

@@ -69,7 +69,7 @@ def probes() -> list[Probe]:
     planted = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     questions = {one.id: one for one in own_questions()}
     good: dict[str, str] = planted["answers"]
-    found = []
+    all_probes = []
     for number, (name, answer) in enumerate(good.items()):
         question = questions[name]
         alike = [one for one in good if questions[one].language == question.language]
@@ -83,8 +83,8 @@ def probes() -> list[Probe]:
             "same": answer,
             "longer": f"{answer} {planted['filler'][question.language]}",
         }
-        found += [Probe(kind, question, answer, text) for kind, text in damaged.items()]
-    return found
+        all_probes += [Probe(kind, question, answer, text) for kind, text in damaged.items()]
+    return all_probes
 
 
 def questions_to_judge(planted: Sequence[Probe]) -> list[Asked]:

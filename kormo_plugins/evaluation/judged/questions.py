@@ -50,11 +50,11 @@ class Question:
 
 def own_questions() -> list[Question]:
     """The forty tasks of this package."""
-    found = []
+    questions = []
     for language in ("ko", "en"):
         rows = yaml.safe_load((FOLDER / f"questions_{language}.yml").read_text(encoding="utf-8"))
-        found += [_question(row, f"questions_{language}.yml", language) for row in rows]
-    return found
+        questions += [_question(row, f"questions_{language}.yml", language) for row in rows]
+    return questions
 
 
 def read_questions(data: Path | None, dataset: str) -> list[Question]:
@@ -84,12 +84,12 @@ def read_questions(data: Path | None, dataset: str) -> list[Question]:
         )
     path = _file(folder)
     references = _references(folder)
-    found: list[Question] = []
+    questions: list[Question] = []
     faults = Faults()
     for number, row in enumerate(_rows(path), 1):
         with faults.catch():
-            found.append(_question(row, f"{path}:{number}", None, references))
-    repeated = sorted({one.id for one in found if sum(other.id == one.id for other in found) > 1})
+            questions.append(_question(row, f"{path}:{number}", None, references))
+    repeated = sorted({one.id for one in questions if sum(other.id == one.id for other in questions) > 1})
     if repeated:
         faults.add(
             KormoError(
@@ -100,7 +100,7 @@ def read_questions(data: Path | None, dataset: str) -> list[Question]:
             )
         )
     faults.raise_any()
-    return found
+    return questions
 
 
 def _file(folder: Path) -> Path:
@@ -137,12 +137,12 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _references(folder: Path) -> dict[str, list[str]]:
     """Question id -> correct answers, from the folder `reference_answer`."""
-    found: dict[str, list[str]] = {}
+    references: dict[str, list[str]] = {}
     for path in sorted((folder / "reference_answer").glob("*.jsonl")):
         for row in _rows(path):
             choices = row.get("choices") or [{}]
-            found[str(row.get("question_id"))] = [str(one) for one in choices[0].get("turns") or ()]
-    return found
+            references[str(row.get("question_id"))] = [str(one) for one in choices[0].get("turns") or ()]
+    return references
 
 
 def _question(

@@ -85,9 +85,9 @@ class Ablation:
         for name in self.spec.measure:
             results: dict[str, dict[int, float]] = {variant: {} for variant in self.spec.variants}
             for cell in self.cells:
-                found = self.outcomes.get(cell.hash)
-                if found is not None and name in found.measures:
-                    results[cell.variant][cell.seed] = found.measures[name]
+                outcome = self.outcomes.get(cell.hash)
+                if outcome is not None and name in outcome.measures:
+                    results[cell.variant][cell.seed] = outcome.measures[name]
             tables[name] = compare(results, self.spec.reference)
         return tables
 
@@ -281,7 +281,7 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
         KormoError: its metrics have no such key; the message says which they have.
     """
     lines = read_metrics(unchanged(folder / METRICS))
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for name, measure in wanted.items():
         values = [float(line[measure.metric]) for line in lines if measure.metric in line]
         if not values:
@@ -293,8 +293,8 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
                 do=closest(measure.metric, known, "name one of them, or enable the monitor that logs it"),
             )
         tail = values[-measure.last :]
-        found[name] = sum(tail) / len(tail)
-    return found
+        measured[name] = sum(tail) / len(tail)
+    return measured
 
 
 def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:

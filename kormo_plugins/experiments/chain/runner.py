@@ -105,10 +105,10 @@ def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Rec
                 entry.status, entry.why = "would train", "not trained yet"
             waiting.add(stage.name)
             continue
-        found = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe.identity_plan()))
+        verdict = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe.identity_plan()))
         words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train anew"}
-        entry.status, entry.why = words[found.action], found.why
-        if found.action == "skip":
+        entry.status, entry.why = words[verdict.action], verdict.why
+        if verdict.action == "skip":
             entry.finished("skipped", stage.out)
         else:
             waiting.add(stage.name)
@@ -155,22 +155,25 @@ def _run_stage(
     log: Callable[[str], None],
 ) -> None:
     now = stage_identity.stage_identity(stage.recipe.identity_plan())
-    found = chain_state.verdict(stage.recipe, now)
-    entry.why, entry.identity = found.why, now["hash"]
-    if found.action == "skip":
+    verdict = chain_state.verdict(stage.recipe, now)
+    entry.why, entry.identity = verdict.why, now["hash"]
+    if verdict.action == "skip":
         entry.finished("skipped", stage.out)
-        log(f"{stage.name}: skipped, {found.why}")
+        log(f"{stage.name}: skipped, {verdict.why}")
         return
     with _held(stage.out.parent / f".{stage.out.name}.lease", str(stage.out), log):
-        if found.action == "replace":
+        if verdict.action == "replace":
             aside = chain_state.set_aside(stage.out)
             entry.aside = str(aside)
-            log(f"{stage.name}: {found.why}; the old result is kept as {aside}")
+            log(f"{stage.name}: {verdict.why}; the old result is kept as {aside}")
         recipe = write(stage.recipe, stage.changes, chain.folder / "recipes" / f"{stage.name}.yml")
         words = list(command(chain, stage, recipe))
         entry.log = str(chain.folder / "logs" / f"{stage.name}.log")
-        entry.started(found.action)
-        log(f"{stage.name}: {'resuming' if found.action == 'resume' else 'training'}, {found.why}; log in {entry.log}")
+        entry.started(verdict.action)
+        log(
+            f"{stage.name}: {'resuming' if verdict.action == 'resume' else 'training'}, {verdict.why}; log in "
+            f"{entry.log}"
+        )
         begin = length(Path(entry.log))
         for attempt in range(chain.file.restarts + 1):
             entry.attempts = attempt + 1

@@ -101,16 +101,16 @@ def reached(out: Path) -> str:
 
 def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Describes how the stage differs from the run in the folder."""
-    found: list[str] = []
+    reasons: list[str] = []
     if before.get("recipe") != now["recipe"]:
         keys = changed_keys(recipe.identity_plan(), recipe.output_dir)
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        found.append("the recipe changed" + (f" ({', '.join(keys[:3])}{more})" if keys else ""))
+        reasons.append("the recipe changed" + (f" ({', '.join(keys[:3])}{more})" if keys else ""))
     for part in ("documents", "files"):
         old, new = before.get(part) or {}, now[part]
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-        if names and not (part == "documents" and found and set(old) != set(new)):
-            found.append(f"{part} changed ({', '.join(names[:3])})")
+        if names and not (part == "documents" and reasons and set(old) != set(new)):
+            reasons.append(f"{part} changed ({', '.join(names[:3])})")
     if before.get("before") != now["before"]:
-        found.append("the model that it starts from changed")
-    return found or ["something that it depends on changed"]
+        reasons.append("the model that it starts from changed")
+    return reasons or ["something that it depends on changed"]

@@ -77,8 +77,8 @@ class Law:
         """E, A, α, B, β and η, without those that were not fitted."""
         e, a, alpha, b, beta, eta = self.theta
         n, d = self.centre
-        found = (np.exp(e), np.exp(a + alpha * n), alpha, np.exp(b + beta * d), beta, np.exp(eta))
-        return {name: float(value) for name, value, free in zip(NAMES, found, self.free, strict=True) if free}
+        parameters = (np.exp(e), np.exp(a + alpha * n), alpha, np.exp(b + beta * d), beta, np.exp(eta))
+        return {name: float(value) for name, value, free in zip(NAMES, parameters, self.free, strict=True) if free}
 
 
 @dataclass(frozen=True)

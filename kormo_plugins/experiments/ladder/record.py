@@ -44,7 +44,7 @@ def read(folder: Path) -> list[PredictionLine]:
     Raises:
         KormoError: a line was modified; the message names it.
     """
-    path, previous, found = folder / FILE, "", []
+    path, previous, predictions = folder / FILE, "", []
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for number, text in enumerate(lines, 1):
         try:
@@ -60,8 +60,8 @@ def read(folder: Path) -> list[PredictionLine]:
                 do="restore the file from a copy, or start another ladder with --out",
             )
         previous = line["sha256"]
-        found.append(line)
-    return found
+        predictions.append(line)
+    return predictions
 
 
 def _hash(line: Mapping[str, object]) -> str:

@@ -165,7 +165,7 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
         if not any(made_before(line, ladder.folder(rung)) for line in mine):
             log(f"{rung.cell.variant}: its training began before a prediction was written, so none is recorded")
         return
-    found = ladder.law()
+    fitted_law = ladder.law()
     entry: Prediction = {
         "target": rung.cell.hash,
         "size": rung.cell.variant,
@@ -173,8 +173,8 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
         "parameters": rung.parameters,
         "synthetic": rung.synthetic,
         "metric": ladder.spec.metric,
-        "at": [_at(found, rung, tokens) for tokens in _tokens(ladder, points)],
-        "law": law_record(found),
+        "at": [_at(fitted_law, rung, tokens) for tokens in _tokens(ladder, points)],
+        "law": law_record(fitted_law),
         "inputs": inputs,
         "runs": hashes,
         "points": len(points),
@@ -258,6 +258,6 @@ def as_record(ladder: Ladder) -> LadderRecord:
 
 def save(ladder: Ladder) -> None:
     """Writes `ladder.json` and `ladder.html`."""
-    found = as_record(ladder)
-    write_json(ladder.out / STATE, found)
-    write_ladder(found, ladder.out / PAGE)
+    content = as_record(ladder)
+    write_json(ladder.out / STATE, content)
+    write_ladder(content, ladder.out / PAGE)

@@ -77,8 +77,8 @@ def _writer(source: Source) -> tuple[str, ...]:
 def _writers(data: DataRecipe | None) -> dict[tuple[str, ...], str]:
     """Writer -> one of the sources that it wrote."""
     sources = data.corpus.sources if data is not None else {}
-    found: dict[tuple[str, ...], str] = {}
+    trained_sources: dict[tuple[str, ...], str] = {}
     for name, source in sources.items():
         if writer := _writer(source):
-            found.setdefault(writer, name)
-    return found
+            trained_sources.setdefault(writer, name)
+    return trained_sources

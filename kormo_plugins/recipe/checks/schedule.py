@@ -53,7 +53,7 @@ def warm_up(recipe: Resolved) -> Iterator[KormoError]:
 def saving(recipe: Resolved) -> Iterator[KormoError]:
     """When checkpoints are written must be given once, and in a way that works."""
     strategy, steps = recipe.get("save_strategy"), recipe.get("save_steps")
-    where, found = recipe.where("save_strategy"), f"save_strategy: {shown(strategy)}"
+    where, setting = recipe.where("save_strategy"), f"save_strategy: {shown(strategy)}"
     if strategy is None:
         return
     if strategy not in STRATEGIES:
@@ -61,21 +61,21 @@ def saving(recipe: Resolved) -> Iterator[KormoError]:
             do = 'put it in quotes: save_strategy: "no"'
         else:
             do = f"use one of: {', '.join(STRATEGIES)}"
-        yield KormoError(where=where, found=found, why="there is no such strategy", do=do)
+        yield KormoError(where=where, found=setting, why="there is no such strategy", do=do)
     elif strategy in ("epoch", "best") and recipe.get("kormo.data") is not None:
         why = "a mixture has no epochs" if strategy == "epoch" else "no evaluation says which checkpoint is best"
-        yield KormoError(where=where, found=f"{found} beside kormo.data", why=why, do="remove it, and set save_steps")
+        yield KormoError(where=where, found=f"{setting} beside kormo.data", why=why, do="remove it, and set save_steps")
     elif steps and strategy != "steps":
         yield KormoError(
             where=where,
-            found=f"{found} beside save_steps: {steps}",
+            found=f"{setting} beside save_steps: {steps}",
             why="Axolotl refuses the two together",
             do="set save_steps: null, or remove save_strategy",
         )
     elif strategy == "steps" and not steps:
         yield KormoError(
             where=where,
-            found=f"{found} without save_steps",
+            found=f"{setting} without save_steps",
             why="the number of steps between two checkpoints is not set",
             do="set save_steps",
         )
@@ -152,18 +152,18 @@ def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoErro
         return
     known = view.schedules[schedule]
     for name, value in arguments.items():
-        where, found = recipe.where(f"lr_scheduler_kwargs.{name}"), f"{name}: {shown(value)}"
+        where, setting = recipe.where(f"lr_scheduler_kwargs.{name}"), f"{name}: {shown(value)}"
         if value is None:  # removes an inherited argument
             continue
         if name not in known:
             yield KormoError(
                 where=where,
-                found=found,
+                found=setting,
                 why=f"the schedule {schedule} takes no such argument",
                 do=closest(str(name), known, f"it takes: {', '.join(known)}" if known else "remove it"),
             )
         elif known[name] in ("integer", "number"):
-            yield from _schedule_number(where, found, value, known[name])
+            yield from _schedule_number(where, setting, value, known[name])
 
 
 def _schedule_number(where: str, found: str, value: object, kind: str) -> Iterator[KormoError]:

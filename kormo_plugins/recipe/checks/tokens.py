@@ -72,7 +72,7 @@ def _languages(recipe: Resolved) -> set[str]:
     determines them."""
     data = recipe.get("kormo.data")
     sources = data.get("sources") if isinstance(data, Mapping) else None
-    found: set[str] = set()
+    languages: set[str] = set()
     for source in sources.values() if isinstance(sources, Mapping) else ():
         steps = source.get("steps") if source.get("steps") is not None else data.get("steps") or ()
         columns = (source.get("reader") or {}).get("columns") or {}
@@ -83,8 +83,8 @@ def _languages(recipe: Resolved) -> set[str]:
         kept = [_kept(step) for step in steps if _name(step) == "language"]
         if not all(kept):
             return set()
-        found |= set(kept[-1]) if kept else {str(language)}
-    return found
+        languages |= set(kept[-1]) if kept else {str(language)}
+    return languages
 
 
 def _kept(step: object) -> list[str]:

@@ -113,9 +113,9 @@ def vocabulary(recipe: Recipe) -> int:
 
 
 def _ids(folder: Path, where: str) -> int:
-    found = _json(folder / "tokenizer.json")
-    added = [token["id"] for token in found.get("added_tokens", ())]
-    words = (found.get("model") or {}).get("vocab") or {}
+    tokenizer = _json(folder / "tokenizer.json")
+    added = [token["id"] for token in tokenizer.get("added_tokens", ())]
+    words = (tokenizer.get("model") or {}).get("vocab") or {}
     if not words:
         raise KormoError(
             where=where,
@@ -161,7 +161,7 @@ def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

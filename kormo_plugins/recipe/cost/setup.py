@@ -108,14 +108,14 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
 
 def fused(recipe: Recipe) -> frozenset[str]:
     """The fused kernels of the recipe, as `memory.Setup` names them."""
-    found = set()
+    kernels = set()
     for choice in recipe.block.kernels:
         if choice.name == "liger":
             params = recipe.registry.params("kernel", choice.name, choice.values)
-            found |= {key for key, on in params.model_dump().items() if on}
+            kernels |= {key for key, on in params.model_dump().items() if on}
     if recipe.get("cut_cross_entropy") or recipe.get("liger_fused_linear_cross_entropy"):
-        found.add("fused_linear_cross_entropy")
-    return frozenset(found)
+        kernels.add("fused_linear_cross_entropy")
+    return frozenset(kernels)
 
 
 def one_pass(recipe: Recipe, model: Model) -> frozenset[str]:

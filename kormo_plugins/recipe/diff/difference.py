@@ -169,7 +169,7 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
         notes.append(
             f"{recipe.path}: the shares of its sources depend on their sizes, which are known once they are built"
         )
-    found = {
+    consequences = {
         "parameters": cost.get("parameters"),
         "trainable_parameters": cost.get("trainable_parameters"),
         "steps": recipe.steps,
@@ -181,7 +181,7 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
         "memory_per_gpu_gb": cost.get("memory_per_gpu_gb"),
         "fits": cost.get("fits"),
     }
-    return found, notes
+    return consequences, notes
 
 
 def _of_any_machine(recipe: Recipe, machine: Machine) -> dict[str, object]:

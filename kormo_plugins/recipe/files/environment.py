@@ -57,11 +57,11 @@ def expand_paths(
         KormoError: a reference is at another key, where it would be taken literally, or cannot be replaced.
     """
     faults = Faults()
-    found = dict(values)
+    expanded = dict(values)
     for key, value in values.items():
         with faults.catch():
             if key in paths:
-                found[key] = expand(value, f"{where}: {key}")
+                expanded[key] = expand(value, f"{where}: {key}")
             elif key not in later and (reference := REFERENCE.search(_texts(value))):
                 raise KormoError(
                     where=f"{where}: {key}",
@@ -70,7 +70,7 @@ def expand_paths(
                     do="write the value itself",
                 )
     faults.raise_any()
-    return found
+    return expanded
 
 
 def _texts(value: object) -> str:
@@ -91,9 +91,9 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
             why="it is neither ${NAME} nor ${NAME:-default}",
             do="write one of the two, or $${ for a literal ${",
         )
-    found = variables.get(parts["name"], "")
-    if found:
-        return found
+    value = variables.get(parts["name"], "")
+    if value:
+        return value
     if parts["default"] is not None:
         return parts["value"]
     state = "is empty" if parts["name"] in variables else "is not set"

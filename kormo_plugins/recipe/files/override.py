@@ -99,8 +99,8 @@ def record_of(path: Path) -> dict[str, Any] | None:
         with path.open(encoding="utf-8") as file:
             if file.readline() != _FIRST_LINE:
                 return None
-            found: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
-            return found
+            record: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
+            return record
     except (OSError, ValueError):
         return None
 
@@ -182,18 +182,18 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, object]:
 def _typed(key: str, text: str, resolved: Resolved) -> object:
     value = read_value(text, f"{COMMAND_LINE}: {key}")
     schema, definitions = schema_at(split(key), resolved)
-    found = faults(value, schema, definitions)
-    if not found:
+    problems = faults(value, schema, definitions)
+    if not problems:
         return value
     if not isinstance(value, (dict, list)) and not faults(text, schema, definitions):
         return text
-    if found[0].key:  # inside a mapping or list, the checks of the recipe give better messages
+    if problems[0].key:  # inside a mapping or list, the checks of the recipe give better messages
         return value
     raise KormoError(
         where=f"{COMMAND_LINE}: {key}",
         found=shown(value),
         why=f"it should be {name_of(schema, definitions)}",
-        do=closest(text, found[0].known, "give a value of that kind"),
+        do=closest(text, problems[0].known, "give a value of that kind"),
     )
 
 

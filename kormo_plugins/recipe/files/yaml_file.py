@@ -101,9 +101,14 @@ def _value(text: str, where: str, one_line: bool = False) -> object:
             else "correct it there or in the line above (indentation by spaces, `key: value`, quotes in pairs)",
         ) from None
     except (TooLarge, RecursionError, ValueError, OverflowError) as error:
-        found = str(error) if isinstance(error, TooLarge) else "values that contain themselves or do not fit in memory"
+        problem_text = (
+            str(error) if isinstance(error, TooLarge) else "values that contain themselves or do not fit in memory"
+        )
         raise KormoError(
-            where=where, found=found, why="it cannot be read as a recipe", do="write plain mappings, lists and values"
+            where=where,
+            found=problem_text,
+            why="it cannot be read as a recipe",
+            do="write plain mappings, lists and values",
         ) from None
     return value
 

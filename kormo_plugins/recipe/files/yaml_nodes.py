@@ -76,18 +76,18 @@ def faults_of(root: yaml.Node) -> Iterator[NodeFault]:
     Raises:
         TooLarge: merge keys that stand for more than `MAX_VALUES` values.
     """
-    found: list[NodeFault] = []
+    problems: list[NodeFault] = []
     waiting, seen = [root], {id(root)}
     while waiting:
         node = waiting.pop()
-        found += _faults_at(node)
+        problems += _faults_at(node)
         for child in _children(node):
             if id(child) not in seen:
                 seen.add(id(child))
                 waiting.append(child)
-    if not found:
+    if not problems:
         _measure_merges(root)
-    yield from sorted(found, key=lambda fault: fault.line)
+    yield from sorted(problems, key=lambda fault: fault.line)
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:

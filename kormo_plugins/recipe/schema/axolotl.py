@@ -94,10 +94,10 @@ def cache_folder() -> Path:
 
 
 def _key(plugins: list[str]) -> dict[str, object]:
-    found: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
+    versions_by_name: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
     for distribution in ("axolotl", "transformers", "trl"):
         try:
-            found[distribution] = importlib.metadata.version(distribution)
+            versions_by_name[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             raise KormoError(
                 where=f"the package {distribution}",
@@ -105,7 +105,12 @@ def _key(plugins: list[str]) -> dict[str, object]:
                 why="a recipe is an Axolotl configuration, and is checked against the installed Axolotl",
                 do=versions.install_line(),
             ) from None
-    return {"format": FORMAT, "versions": found, "plugins": plugins, "unnamed": variants.entry_point_plugins()}
+    return {
+        "format": FORMAT,
+        "versions": versions_by_name,
+        "plugins": plugins,
+        "unnamed": variants.entry_point_plugins(),
+    }
 
 
 def _read(path: Path) -> dict[str, Any] | None:

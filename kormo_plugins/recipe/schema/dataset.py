@@ -123,11 +123,11 @@ def weighed_sources(weights: object) -> list[str]:
     """The sources in a tree of weights: its leaves, in order."""
     if not isinstance(weights, Mapping):
         return []
-    found: list[str] = []
+    names: list[str] = []
     for name, weight in weights.items():
         inner = weight.get("of") if isinstance(weight, Mapping) else None
-        found += weighed_sources(inner) if isinstance(inner, Mapping) else [str(name)]
-    return found
+        names += weighed_sources(inner) if isinstance(inner, Mapping) else [str(name)]
+    return names
 
 
 def _prefix(where: str) -> Where:

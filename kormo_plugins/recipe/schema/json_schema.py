@@ -184,8 +184,8 @@ def _any_of(kind: str, key: str, closed: dict[str, Schema]) -> Schema:
         own = schema["properties"].get(key)
         if own is not None and all(closed[other]["properties"][key] != own for other in owners):
             owners.append(name)
-    found = [{"$ref": f"#/$defs/{kind}.{name}/properties/{key}"} for name in owners]
-    return found[0] if len(found) == 1 else {"anyOf": found}
+    references = [{"$ref": f"#/$defs/{kind}.{name}/properties/{key}"} for name in owners]
+    return references[0] if len(references) == 1 else {"anyOf": references}
 
 
 def _parameters(kind: str, name: str, components: Registry, definitions: dict[str, Schema]) -> Schema:
@@ -212,15 +212,15 @@ def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str,
     """Properties of a parameter model, from pydantic, or from its type hints if pydantic cannot generate JSON
     Schema."""
     try:
-        found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
+        model_schema = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
     except PydanticInvalidForJsonSchema:
         return dict(object_schema(model, definitions)["properties"])
-    for name, inner in found.pop("$defs", {}).items():
+    for name, inner in model_schema.pop("$defs", {}).items():
         inner.pop("required", None)
         definitions[f"{key}.{name}"] = inner
-    if "$ref" in found:  # a model that contains itself
-        found = definitions[found["$ref"].removeprefix("#/$defs/")]
-    return dict(found["properties"])
+    if "$ref" in model_schema:  # a model that contains itself
+        model_schema = definitions[model_schema["$ref"].removeprefix("#/$defs/")]
+    return dict(model_schema["properties"])
 
 
 def _allow_variables(schema: object) -> None:

@@ -104,8 +104,8 @@ def _sources(dataset: object) -> dict[str, object] | None:
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.mixture.report import stats
 
-    found: dict[str, object] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
-    return found
+    sources: dict[str, object] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
+    return sources
 
 
 def _write(folder: Path, lines: Iterable[str]) -> Path:
@@ -170,10 +170,10 @@ def weights(folder: Path) -> tuple[int, list[str]]:
 
 def _front(config: Mapping[str, object], sources: Mapping[str, Any] | None) -> Iterator[str]:
     """The YAML front matter that model hubs read."""
-    found = {name for source in (sources or {}).values() for name in source["languages"] if len(name) == 2}
+    languages = {name for source in (sources or {}).values() for name in source["languages"] if len(name) == 2}
     yield "---"
-    if found:
-        yield f"language: [{', '.join(sorted(found))}]"
+    if languages:
+        yield f"language: [{', '.join(sorted(languages))}]"
     yield from ("library_name: transformers", "pipeline_tag: text-generation", "tags: [kormo, axolotl]", "---", "")
 
 

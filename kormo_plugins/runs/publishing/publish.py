@@ -55,8 +55,8 @@ class Revision:
     @property
     def files(self) -> list[Path]:
         """Paths of the files to upload, sorted."""
-        found = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
-        return sorted(found)
+        paths = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
+        return sorted(paths)
 
 
 def revisions(run: Path) -> Iterator[Revision]:

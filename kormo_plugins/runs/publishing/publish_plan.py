@@ -93,11 +93,11 @@ def publish_plan(run: Path, repository: str, licence: str | None = None) -> Publ
         KormoError: whatever `publish` raises before its first upload.
     """
     refuse_repository(repository)
-    found = list(revisions(run))
+    all_revisions = list(revisions(run))
     planned = tuple(
-        PlannedRevision(revision.name, revision.folder, _files(run, revision, licence)) for revision in found
+        PlannedRevision(revision.name, revision.folder, _files(run, revision, licence)) for revision in all_revisions
     )
-    return PublishPlan(repository, planned, tuple(_held_back(run, found)))
+    return PublishPlan(repository, planned, tuple(_held_back(run, all_revisions)))
 
 
 def _files(run: Path, revision: Revision, licence: str | None) -> tuple[SentFile, ...]:
@@ -108,9 +108,9 @@ def _files(run: Path, revision: Revision, licence: str | None) -> tuple[SentFile
     return tuple(SentFile(name, sizes[name]) for name in sorted(sizes))
 
 
-def _held_back(run: Path, found: list[Revision]) -> Iterator[HeldBack]:
-    sent = {path for revision in found for path in revision.files}
-    folders = {revision.folder for revision in found}
+def _held_back(run: Path, all_revisions: list[Revision]) -> Iterator[HeldBack]:
+    sent = {path for revision in all_revisions for path in revision.files}
+    folders = {revision.folder for revision in all_revisions}
     for folder in (run, run / EXPORT, *checkpoints(run)):
         if folder not in folders:
             reason = fault(folder)

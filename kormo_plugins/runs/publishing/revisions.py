@@ -81,7 +81,7 @@ def points(names: Iterable[str], tokens_per_step: int | None = None) -> list[Poi
     Args:
         tokens_per_step: for names without a number of tokens.
     """
-    found = []
+    parsed = []
     for name in names:
         step, tokens = _STEP.search(name), _TOKENS.search(name)
         if step is None:
@@ -89,8 +89,8 @@ def points(names: Iterable[str], tokens_per_step: int | None = None) -> list[Poi
         number = round(float(tokens[1]) * UNITS[tokens[2].upper()]) if tokens else None
         if number is None and tokens_per_step:
             number = int(step[1]) * tokens_per_step
-        found.append(Point(name, int(step[1]), number))
-    return sorted(found, key=lambda point: (point.step, point.name))
+        parsed.append(Point(name, int(step[1]), number))
+    return sorted(parsed, key=lambda point: (point.step, point.name))
 
 
 def spaced(found: Sequence[Point], every: int) -> list[Point]:
@@ -135,15 +135,15 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
             why="the hub could not list the revisions of this model",
             do="check the id, the network and HF_HUB_OFFLINE",
         ) from None
-    found = points([ref.name for ref in [*refs.branches, *refs.tags]], tokens_per_step)
-    if not found:
+    checkpoints = points([ref.name for ref in [*refs.branches, *refs.tags]], tokens_per_step)
+    if not checkpoints:
         raise KormoError(
             where=repository,
             found=f"{len(refs.branches) + len(refs.tags)} revisions, none of which names a step",
             why="training checkpoints are revisions named step-N",
             do="name a model that publishes its training checkpoints",
         )
-    return found
+    return checkpoints
 
 
 def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, identity: str | None = None) -> Fetched:
@@ -196,15 +196,15 @@ def _refuse_paths(repository: str, names: Iterable[str]) -> None:
 def _check(repository: str, point: Point, folder: Path, identity: str | None) -> str | None:
     """Compares every file with the list, and returns the list's SHA-256; None if there is no list."""
     where, path = f"{repository}@{point.name}", folder / SUMS
-    found = sha256(path) if path.is_file() else None
-    if identity is not None and found != identity.lower():
+    actual = sha256(path) if path.is_file() else None
+    if identity is not None and actual != identity.lower():
         raise KormoError(
             where=f"{where}: {SUMS}",
-            found="no such file" if found is None else f"the SHA-256 {found}",
+            found="no such file" if actual is None else f"the SHA-256 {actual}",
             why=f"--sha256 says {identity}: it is not what its author published",
             do=f"do not use {folder}; ask the author of the model",
         )
-    if found is None:
+    if actual is None:
         return None
     faults = Faults()
     downloaded = set(_downloaded(folder))
@@ -217,7 +217,7 @@ def _check(repository: str, point: Point, folder: Path, identity: str | None) ->
     for name in sorted(downloaded):
         faults.add(_another(f"{where}: {name}", "a file that is not in the list", f"{SUMS} lists all", folder))
     faults.raise_any()
-    return found
+    return actual
 
 
 def _another(where: str, found: str, why: str, folder: Path) -> KormoError:

@@ -101,7 +101,7 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
     try:
         output = io.StringIO()
         with weights_only(checkpoint), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            found: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(
+            state_dict: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(
                 str(checkpoint), lazy_mode=True
             )
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
@@ -111,7 +111,7 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
             why="DeepSpeed cannot reassemble the master weights of ZeRO-1 in bfloat16",
             do="use the bfloat16 weights of the checkpoint (model.safetensors), or train with ZeRO-2",
         ) from None
-    return found
+    return state_dict
 
 
 def _opens(folder: Path, weights: Mapping[str, torch.Tensor], dtype: torch.dtype, modules: tuple[str, ...]) -> None:

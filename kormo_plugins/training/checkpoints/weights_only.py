@@ -51,5 +51,5 @@ def weights_only(checkpoint: Path) -> Iterator[None]:
 
 def _named(name: str) -> Callable[..., object]:
     module, _, attribute = name.partition(":")
-    found: Callable[..., object] = getattr(importlib.import_module(module), attribute)
-    return found
+    resolved: Callable[..., object] = getattr(importlib.import_module(module), attribute)
+    return resolved

@@ -29,13 +29,13 @@ everything else (learning rate, length)."""
 
 def versions() -> dict[str, str]:
     """Versions of Python and the libraries."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def check_same_run(output_dir: Path, identity: Mapping[str, object], allowed: Collection[str]) -> None:
