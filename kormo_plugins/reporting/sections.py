@@ -195,11 +195,7 @@ def _score(row: SuiteRow | None) -> str:
     error = row.get("stderr")
     spread = f" <small>± {100 * error:.1f}</small>" if isinstance(error, (int, float)) else ""
     stops = row.get("stops")
-    ends = (
-        f"<br><small>{percent(stops, 0)} of the answers end by themselves</small>"
-        if isinstance(stops, (int, float))
-        else ""
-    )
+    ends = f"<br><small>{percent(stops, 0)} of the answers end</small>" if isinstance(stops, (int, float)) else ""
     return f"<b>{100 * row['value']:.1f}</b>{spread}{ends}"
 
 

@@ -222,7 +222,7 @@ def test_a_record_that_was_changed_is_noticed(damage: str, tmp_path: Path) -> No
         ({"synthetic": [{"share": 1.5}]}, "less than or equal to 1"),
         ({"set": {"lr_scheduler": "cosine"}}, "its learning rate decays"),
         ({"set": {"kormo.architecture.hidden_size": 64}, "sizes": {f"n{i}": {"architecture": {}} for i in range(5)}},
-         "sizes grow"),
+         "sizes must increase"),
         ({"set": {"kormo.architecture.hiden_size": 64}}, "hiden_size"),
     ],
 )  # fmt: skip

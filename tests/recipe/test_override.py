@@ -80,7 +80,7 @@ def test_an_element_of_a_list_is_changed_and_the_others_stay(base: Path, tmp_pat
         (["seed=1", "seed=2"], ["twice"]),
         (["seed"], ["key=value"]),
         (["=1"], ["key=value"]),
-        (["plugins[0]=x"], ["united"]),
+        (["plugins[0]=x"], ["merged"]),
         (["kormo.data=no/such.yml"], ["no such file"]),
         (["kormo.samples.prompts=[a"], ["not valid YAML"]),
         (["kormo.global_batch=12"], ["multiple of 8"]),

@@ -31,7 +31,7 @@ KINDS = ("recipe", "data", "tokenizer")
 SPOILED = ([[["x"]]], "no such word", -7.25, True, {"zz": 1})
 BEYOND = (
     "no such file", "exactly one of", "no weight for the source", "Axolotl does not load kormo-plugins",
-    "DeepSpeed does not know", "there is no model to train", "not said", "no length", "number of decay steps",
+    "DeepSpeed does not know", "there is no model to train", "not set", "no length", "number of decay steps",
     "must be above 0", "column, or question", "without kormo.data", "beside kormo.data", "an effect only together with",
     "give a number that is", "both set the length", "takes no such argument", "no such strategy", "without workers",
     "without do_sample", "has no such setting", "no such added token", "is in that language", "which is a file",

@@ -154,7 +154,7 @@ def _data() -> Iterator[tuple[str, Fate]]:
         "use_pose pose_split_on_token_ids pose_max_context_len pose_num_chunks",
     )
     yield from _harmful(
-        "all rows have the same length, and documents in them are separated by position", "pad_to_multiple_of"
+        "all rows have one length, and documents in them are separated by position", "pad_to_multiple_of"
     )
     yield from _harmful("a rank would read other rows than the mixture gives it", "accelerator_config")
     yield from _irrelevant(
