@@ -85,8 +85,9 @@ def write_ablation(
         "Hardware and versions": sections.machines(one_each),
         "Hashes": sections.hashes(cells),
     }
+    warnings = sections.warnings(cells, record.get("warnings", []))
     explanation = f"<p class=soft>{text(HOW)}</p>"
-    return write_page(record["question"], head + explanation + sections.warnings(cells) + parts_with_links(parts), out)
+    return write_page(record["question"], head + explanation + warnings + parts_with_links(parts), out)
 
 
 def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:

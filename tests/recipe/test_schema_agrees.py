@@ -113,6 +113,7 @@ def files() -> list[Path]:
 @pytest.fixture(autouse=True)
 def _variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KORMO_DATA", str(tmp_path))
+    monkeypatch.setenv("KORMO_EVAL_DATA", str(tmp_path))
     monkeypatch.setenv("KORMO_ENDPOINT", "http://127.0.0.1:1/v1")
     monkeypatch.chdir(ROOT)
 
