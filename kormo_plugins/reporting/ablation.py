@@ -25,9 +25,11 @@ from kormo_plugins.store.json_file import seal_fault
 ABLATION = "ablation.json"
 KEYS = {"question", "baseline", "measures", "variants", "cells", "table"}
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
-HOW = "A difference is the variant's minus the baseline's, paired by seed; p is that of a two-sided paired t-test, "
-"without and with Holm's correction for several variants. Each measure is tested separately: among many, some p are "
-"small by chance. A large p does not show that there is no effect."
+HOW = (
+    "A difference is the variant's minus the baseline's, paired by seed; p is that of a two-sided paired t-test, "
+    "without and with Holm's correction for several variants. Each measure is tested separately: among many, some p are "
+    "small by chance. A large p does not show that there is no effect."
+)
 
 
 def read_ablation(folder: Path) -> AblationRecord:

@@ -14,8 +14,10 @@ from kormo_plugins.errors import Faults, KormoError, closest
 REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
 """A reference where references are not replaced."""
 
-REFUSED = "environment variables are allowed only in paths and in dataset recipes, so that a recipe means the same on "
-"every machine"
+REFUSED = (
+    "environment variables are allowed only in paths and in dataset recipes, so that a recipe means the same on "
+    "every machine"
+)
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?", re.DOTALL)
 

@@ -173,7 +173,9 @@ class Evaluate(Strict):
 
     suites: tuple[str, ...] = Field(default=(), description="evaluation suites, by name or file; `mini` needs no data")
     tasks: tuple[str, ...] = Field(default=(), description="additional tasks, by their names in lm-evaluation-harness")
-    limit: int | None = Field(default=None, ge=1, description="maximum number of items per task; null: all")
+    limit: int | None = Field(
+        default=None, ge=1, description="maximum number of items per task; null: the suite's own limit"
+    )
     data: Path | None = Field(
         default=None,
         description="folder with copies of the tasks' datasets; null: the Hugging Face hub or its local cache",
