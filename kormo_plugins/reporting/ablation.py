@@ -27,8 +27,8 @@ KEYS = {"question", "baseline", "measures", "variants", "cells", "table"}
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 HOW = (
     "A difference is the variant's minus the baseline's, paired by seed; p is that of a two-sided paired t-test, "
-    "without and with Holm's correction for several variants. Each measure is tested separately: among many, some p are "
-    "small by chance. A large p does not show that there is no effect."
+    "without and with Holm's correction for several variants. Each measure is tested separately: among many, some p "
+    "are small by chance. A large p does not show that there is no effect."
 )
 
 

@@ -16,11 +16,11 @@ from kormo_plugins.reporting.markup import duration, number, parts_with_links, p
 
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 LIMITS = (
-    "What this cannot show: a law through a few small sizes predicts the loss at the next size, with this recipe "
-    "and on this held-out text, and no further. It says nothing about abilities, models a thousand times as large, many "
-    "times as many tokens, or another mixture. In models of a few million parameters most parameters are embeddings, and "
-    "all runs are far from the floor E, which is therefore poorly determined. The intervals cover the uncertainty of the "
-    "fitted law and the variation between runs; they do not cover a wrong form of the law."
+    "What this cannot show: a law through a few small sizes predicts the loss at the next size, with this recipe and "
+    "on this held-out text, and no further. It says nothing about abilities, models a thousand times as large, many "
+    "times as many tokens, or another mixture. In models of a few million parameters most parameters are embeddings, "
+    "and all runs are far from the floor E, which is therefore poorly determined. The intervals cover the uncertainty "
+    "of the fitted law and the variation between runs; they do not cover a wrong form of the law."
 )
 MEANING = {
     "E": "floor: the loss of an unlimited model on unlimited text",

@@ -153,9 +153,7 @@ def _data() -> Iterator[tuple[str, Fate]]:
         "chunks of a row would get other positions than its documents have",
         "use_pose pose_split_on_token_ids pose_max_context_len pose_num_chunks",
     )
-    yield from _harmful(
-        "all rows have one length, and documents in them are separated by position", "pad_to_multiple_of"
-    )
+    yield from _harmful("rows have one length, and documents in them are separated by position", "pad_to_multiple_of")
     yield from _harmful("a rank would read other rows than the mixture gives it", "accelerator_config")
     yield from _irrelevant(
         NOT_READ.format("preparation"),
