@@ -74,7 +74,7 @@ def checked(model: Any, values: dict[str, object], where: str) -> Any:
                 KormoError(
                     where=f"{where}.{key}",
                     found="a truth value (true, false, yes, no, on, off)",
-                    why="a number is required here, and it would be read as 1 or 0",
+                    why="a number is expected here, and it would be read as 1 or 0",
                     do="give a number",
                 )
             )
@@ -144,20 +144,20 @@ def _place(way: Place) -> Place:
 
 
 _KINDS = {
-    "tuple_type": "a list belongs here",
-    "list_type": "a list belongs here",
-    "dict_type": "a mapping belongs here",
-    "string_type": "text belongs here",
-    "bool_type": "true or false belongs here",
-    "bool_parsing": "true or false belongs here",
-    "int_type": "a whole number belongs here",
-    "int_parsing": "a whole number belongs here",
-    "int_from_float": "a whole number belongs here",
-    "float_type": "a number belongs here",
-    "float_parsing": "a number belongs here",
+    "tuple_type": "a list is expected here",
+    "list_type": "a list is expected here",
+    "dict_type": "a mapping is expected here",
+    "string_type": "text is expected here",
+    "bool_type": "true or false is expected here",
+    "bool_parsing": "true or false is expected here",
+    "int_type": "a whole number is expected here",
+    "int_parsing": "a whole number is expected here",
+    "int_from_float": "a whole number is expected here",
+    "float_type": "a number is expected here",
+    "float_parsing": "a number is expected here",
     "path_type": "it should be the name of a file or folder",
-    "model_type": "a mapping of keys to values belongs here",
-    "model_attributes_type": "a mapping of keys to values belongs here",
+    "model_type": "a mapping of keys to values is expected here",
+    "model_attributes_type": "a mapping of keys to values is expected here",
     "is_instance_of": "it is a value of another kind",
 }
 """Errors of type, by pydantic's name for them, in words that need no Python."""

@@ -320,7 +320,7 @@ class Registry:
                 raise KormoError(
                     where=where,
                     found=f"the keys {', '.join(sorted(values))}",
-                    why=f"the {kind} {name!r} takes none",
+                    why=f"the {kind} {name!r} takes no parameters",
                     do="remove these keys",
                 )
             return None

@@ -57,7 +57,7 @@ def ssh_fault(folder: Path, signed_by: Path | None) -> Iterator[Finding]:
             yield Finding(SIGNATURE, "missing: nobody signed this release with an SSH key")
         return
     if not _canonical(path.read_bytes()):
-        yield Finding(SIGNATURE, "it is no signature as ssh-keygen writes it")
+        yield Finding(SIGNATURE, "it is not a signature written by ssh-keygen")
         return
     listed = (folder / SUMS).read_bytes()
     if signed_by is None:
@@ -68,7 +68,7 @@ def ssh_fault(folder: Path, signed_by: Path | None) -> Iterator[Finding]:
             allowed.write_text(f"{ANYONE} {_public_key(signed_by)}\n", encoding="utf-8")
             done = _ssh_keygen("verify", ["-f", str(allowed), "-I", ANYONE, "-s", str(path)], listed)
     if done.returncode:
-        yield Finding(SIGNATURE, f"it is no signature of this {SUMS}{f' by {signed_by}' if signed_by else ''}")
+        yield Finding(SIGNATURE, f"it is not a signature of this {SUMS}{f' by {signed_by}' if signed_by else ''}")
 
 
 def sigstore_fault(folder: Path, identity: str, issuer: str | None) -> Iterator[Finding]:

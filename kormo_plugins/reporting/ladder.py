@@ -63,7 +63,7 @@ def _predictions(record: LadderRecord) -> str:
             off = "" if outcome is None else f"{100 * (outcome / place['loss'] - 1):+.1f}%"
             rows.append(
                 (
-                    text(line["size"]) + ("" if line["before"] else " (made afterwards)"),
+                    text(line["size"]) + ("" if line["before"] else " (predicted afterwards)"),
                     short(place["tokens"]),
                     number(place["loss"]),
                     f"{number(place['low'])} to {number(place['high'])}",

@@ -57,7 +57,8 @@ RULES = (
     Rule(
         ("lr_scheduler", "lr_scheduler_kwargs", "cosine_min_lr_ratio", "warmup_steps", "warmup_ratio"),
         "applied",
-        "step n has the rate that it has in a run begun that way; schedules that compute each rate from the one before "
+        "step n gets the rate that it would have in a run started with the new value; schedules that compute each "
+        "rate from the one before "
         "(one_cycle, rex, reduce_lr_on_plateau) are refused with other settings when the checkpoint is read",
     ),
     Rule(

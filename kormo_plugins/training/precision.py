@@ -153,7 +153,7 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
         if wanted is not None and (missing or dtypes - {wanted}):
             raise KormoError(
                 where=f"kormo.precision.{key}",
-                found=f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",
+                found=f"{wanted} in the recipe, {dict(seen[key])} (dtype: tensors) in the running trainer",
                 why="the run would not have the precision that the recipe states",
                 do="set the precision that is used here, or remove what changes it (deepspeed, optimizer, adapter)",
             )

@@ -105,7 +105,7 @@ def test_a_changed_stage_and_those_after_it_are_trained_anew_and_nothing_is_lost
     room.calls()
     room.change("two", learning_rate=0.02)
     planned = runner.plan(load_chain(room.path))
-    assert statuses(planned) == ["skipped", "would train anew", "would follow"]
+    assert statuses(planned) == ["skipped", "would train again", "would follow"]
     assert "learning_rate: 0.01 → 0.02" in planned.entry("two").why
     record = room.run()
     assert statuses(record) == ["skipped", "trained", "trained"] and room.calls() == ["two", "three"]

@@ -81,7 +81,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of whole numbers, as in 512,1024") from None
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers, such as 512,1024") from None
 
 
 @click.command()

@@ -64,7 +64,7 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
             where=str(path),
             found="no tokenizer",
             why=f"there is no {', '.join(TOKENIZERS)}, and prompts are encoded with it",
-            do="copy the tokenizer's files into the folder (`kormo export` and every run of ours put them there)",
+            do="copy the tokenizer's files into the folder (`kormo export` and every finished run include them)",
         )
     check_marked(path)
     register(registry)

@@ -106,7 +106,7 @@ def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Rec
             waiting.add(stage.name)
             continue
         verdict = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe.identity_plan()))
-        words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train anew"}
+        words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train again"}
         entry.status, entry.why = words[verdict.action], verdict.why
         if verdict.action == "skip":
             entry.finished("skipped", stage.out)

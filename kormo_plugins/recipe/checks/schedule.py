@@ -63,7 +63,11 @@ def saving(recipe: Resolved) -> Iterator[KormoError]:
             do = f"use one of: {', '.join(STRATEGIES)}"
         yield KormoError(where=where, found=setting, why="there is no such strategy", do=do)
     elif strategy in ("epoch", "best") and recipe.get("kormo.data") is not None:
-        why = "a mixture has no epochs" if strategy == "epoch" else "no evaluation says which checkpoint is best"
+        why = (
+            "a mixture has no epochs"
+            if strategy == "epoch"
+            else "there is no evaluation loss to select the best checkpoint by"
+        )
         yield KormoError(where=where, found=f"{setting} beside kormo.data", why=why, do="remove it, and set save_steps")
     elif steps and strategy != "steps":
         yield KormoError(

@@ -64,7 +64,7 @@ def _verdict(found: Plan) -> list[str]:
         verdict = "it fits" if change["fits"] else "still too much"
         lines.append(f"  with {keys or 'no change that helps'}: {change['total_gb']:.1f} GB, {verdict}")
     if not any(change["fits"] for change in found.advice):
-        lines.append("  take more GPUs (--gpus) or larger ones (--gpu)")
+        lines.append("  use more GPUs (--gpus) or GPUs with more memory (--gpu)")
     return lines
 
 

@@ -171,7 +171,7 @@ def _keys(node: yaml.MappingNode) -> Iterator[NodeFault]:
             yield NodeFault(
                 line,
                 f"the key {key.value!r} for the second time (first in line {seen[name]})",
-                "YAML would keep the last one and drop the other in silence",
+                "YAML would silently keep only the last one",
                 "remove one of the two",
             )
         seen[name] = line

@@ -194,7 +194,7 @@ def _use(folder: Path, role: str) -> Iterator[str]:
     if ours and kind != MODEL_TYPE:
         yield "Where transformers has a class that computes the same, `export/` holds the model in its layout."
     elif ours:
-        yield "`export/` holds the same model as a plain Llama, which needs no package of ours."
+        yield "`export/` holds the same model as a plain Llama, which needs no additional package."
     else:
         made = read_json(folder / "kormo_export.json") if (folder / "kormo_export.json").is_file() else {}
         yield f"Compared with the {made.get('from', 'original')} layout when it was written: " + (

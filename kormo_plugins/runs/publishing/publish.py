@@ -138,7 +138,7 @@ def publish(
         raise KormoError(
             where=repository,
             found=in_words(error),
-            why=f"the hub took {', '.join(sent) or 'nothing'} of {len(planned)} revisions",
+            why=f"uploaded so far: {', '.join(sent) or 'nothing'}, of {len(planned)} revisions",
             do=f"kormo publish {run} {repository} continues once the hub can be reached (hf auth login)",
         ) from None
     return sent

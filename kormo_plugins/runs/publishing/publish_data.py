@@ -72,7 +72,7 @@ def publish_documents(
         raise KormoError(
             where=repository,
             found=in_words(error),
-            why="the hub did not take all documents; those already uploaded are not sent again",
+            why="not all documents were uploaded; those already uploaded are not sent again",
             do="repeat the command when the hub can be reached (hf auth login)",
         ) from None
     return len(listed)

@@ -114,7 +114,7 @@ def _held_back(run: Path, all_revisions: list[Revision]) -> Iterator[HeldBack]:
     for folder in (run, run / EXPORT, *checkpoints(run)):
         if folder not in folders:
             reason = fault(folder)
-            yield HeldBack(_named(run, folder), _size(folder), f"it is no complete checkpoint: {reason}")
+            yield HeldBack(_named(run, folder), _size(folder), f"it is not a complete checkpoint: {reason}")
             continue
         for path in sorted(folder.iterdir()):
             if path not in sent and path not in folders and path not in checkpoints(run):

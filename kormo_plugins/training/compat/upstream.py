@@ -225,7 +225,7 @@ def trackio_as_installed() -> None:
         if unknown:
             raise KormoError(
                 where="use_trackio",
-                found=f"trackio {trackio.__version__} knows no {', '.join(unknown)}",
+                found=f"trackio {trackio.__version__}, which does not support {', '.join(unknown)}",
                 why="the run could not be tracked as configured",
                 do="install a newer trackio, or remove use_trackio",
             )
