@@ -149,7 +149,9 @@ def test_a_dry_run_says_what_is_held_back_and_why(run: Path) -> None:
     assert why["report.html"] == OTHER
     assert "resume" in why["checkpoint-10/optimizer.pt"] and "resume" in why["checkpoint-20/rng_state.pth"]
     assert "pickle" in why["checkpoint-20/training_args.bin"]
-    assert "not a complete checkpoint" in why["checkpoint-30/"] and not any(k.startswith("checkpoint-30/o") for k in why)
+    assert "not a complete checkpoint" in why["checkpoint-30/"] and not any(
+        k.startswith("checkpoint-30/o") for k in why
+    )
     assert [one.bytes for one in plan.held_back if one.path == "checkpoint-10/global_step10/"] == [5]
     sent = {(one.folder / file.name) for one in plan.revisions for file in one.files}
     told = [run / one.path for one in plan.held_back]
