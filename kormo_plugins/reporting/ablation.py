@@ -87,8 +87,8 @@ def write_ablation(
         "Hardware and versions": sections.machines(one_each),
         "Hashes": sections.hashes(cells),
     }
-    warnings = sections.warnings(cells, record.get("warnings", []))
     explanation = f"<p class=soft>{text(HOW)}</p>"
+    warnings = sections.warnings(cells, record.get("warnings", []))
     return write_page(record["question"], head + explanation + warnings + parts_with_links(parts), out)
 
 
