@@ -97,6 +97,7 @@ def test_what_cannot_be_meant_is_refused(base: Path, tmp_path: Path, words: list
 def test_a_resolved_recipe_is_read_back_as_it_was(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("KORMO_DATA", "${HOME}")  # a value that looks like another reference
+    monkeypatch.setenv("KORMO_EVAL_DATA", "datasets_recipes")
     values = resolve(path.relative_to(ROOT)).values
     (tmp_path / "x.yml").write_text(recipe_yaml(values), encoding="utf-8")
     assert resolve(tmp_path / "x.yml").values == values
