@@ -201,7 +201,7 @@ def test_a_plugin_that_is_not_sound_is_refused_with_its_distribution_and_the_men
 
 def test_parameters_that_are_no_model_are_told_when_they_are_needed() -> None:
     _module("third_a", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s", params=dict)))
-    with pytest.raises(KormoError, match="no pydantic model"):
+    with pytest.raises(KormoError, match="not a pydantic model"):
         Registry(["third_a"]).params("corpus_step", "shout", {"loudness": 3})
 
 

@@ -27,7 +27,8 @@ _REAL_WORDS = re.compile(
     r"(?:가을|마을|노을|고을|[지이나부저그쏘모]을|[지이나부저그모]은|가은|다은|하은|시은|예은|고은|조은|도와|고와|들를)$|"
     r"^(?:와|를|은|을|으로)$"
 )
-"""Words that look as if they had a wrong particle: nouns, names, and verbs whose ㅅ is dropped or whose stem ends in 으 (지을, 나은, 모을)."""
+"""Words that look as if they had a wrong particle: nouns, names, and verbs whose ㅅ is dropped or whose stem ends in 으
+(지을, 나은, 모을)."""
 
 
 _PEOPLE = re.compile(

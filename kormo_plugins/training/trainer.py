@@ -227,8 +227,8 @@ class RunMixin(Trainer):
         args, net = self.args, self.model
         assert net is not None
         groups = self.create_optimizer_grouped_parameters(net, {"lr": args.learning_rate})
-        found: tuple[object, dict[str, object]] | None = getattr(self, "optimizer_cls_and_kwargs", None)
-        given = found[1] if found else {}
+        optimizer: tuple[object, dict[str, object]] | None = getattr(self, "optimizer_cls_and_kwargs", None)
+        given = optimizer[1] if optimizer else {}
         options = {name: given[name] for name in ("momentum", "nesterov", "ns_steps") if name in given}
         ours, others = muon.of_groups(groups, muon.matrices(net))
         return muon.MuonAdamW(ours, others, betas=(args.adam_beta1, args.adam_beta2), eps=args.adam_epsilon, **options)

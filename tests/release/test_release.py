@@ -310,7 +310,7 @@ def test_keys_that_are_none_are_told(made: Path, tmp_path: Path) -> None:
     sign_with = tmp_path / "text.pub"
     sign_with.write_text("thesis")
     (made / SIGNATURE).write_text("thesis")
-    assert "no signature" in check(made)[0].what
+    assert "not a signature" in check(made)[0].what
     (made / SIGNATURE).unlink()
     for key in (sign_with, tmp_path / "none.pub"):
         assert [found.where for found in check(made, Author(key=key))] == [SIGNATURE]  # nothing is signed

@@ -201,7 +201,7 @@ def test_too_little_text_for_the_vocabulary(tmp_path: Path, texts) -> None:
     ("values", "key", "why"),
     [
         ({"vocab_size": 255}, "vocab_size", "must be at least 256"),
-        ({"vocab_sise": 4000}, "vocab_sise", "not known"),
+        ({"vocab_sise": 4000}, "vocab_sise", "unknown"),
         ({"shares": {"ko": 0, "en": 1}}, "shares", "must be above 0"),
         ({"megabytes": 0}, "megabytes", "greater than 0"),
         ({"normalization": "NFKC"}, "normalization", "NFC"),

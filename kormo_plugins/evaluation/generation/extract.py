@@ -66,8 +66,8 @@ def option(text: str, options: Sequence[str]) -> int | None:
 
 def short_answer(text: str) -> str | None:
     """A short answer: boxed, after a marker, or the first line; None for a text without a letter or digit."""
-    found = boxed(text) or said(text) or next((line for line in text.splitlines() if line.strip()), "")
-    return found.strip() if any(character.isalnum() for character in found) else None
+    answer = boxed(text) or said(text) or next((line for line in text.splitlines() if line.strip()), "")
+    return answer.strip() if any(character.isalnum() for character in answer) else None
 
 
 def normal(text: str) -> str:
@@ -82,10 +82,10 @@ def number(text: str) -> float | None:
     """A number as people write it: `1,200원`, `3/4`, `\\frac{3}{4}`, `25%`; None for anything else."""
     plain = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
     plain = re.sub(r"[\s$,]|\\(?:text|mathrm|,|!|%)|[{}]", "", plain)
-    found = re.fullmatch(r"[^\d.+-]*([+-]?\d*\.?\d+)(?:/(\d+))?[^\d/]*", plain)
-    if not found or (found[2] is not None and int(found[2]) == 0):
+    match = re.fullmatch(r"[^\d.+-]*([+-]?\d*\.?\d+)(?:/(\d+))?[^\d/]*", plain)
+    if not match or (match[2] is not None and int(match[2]) == 0):
         return None
-    return float(found[1]) / float(found[2] or 1)
+    return float(match[1]) / float(match[2] or 1)
 
 
 def same_number(text: str, right: str) -> bool:

@@ -33,12 +33,12 @@ def tries_of(results: Sequence[object]) -> list[str]:
 
 def _scores(texts: Sequence[str], right: Callable[[str], bool], extracted: Callable[[str], bool]) -> dict[str, float]:
     hits = sum(right(text) for text in texts)
-    found = {"exact_match": hits / len(texts), "extracted": sum(map(extracted, texts)) / len(texts)}
+    scores = {"exact_match": hits / len(texts), "extracted": sum(map(extracted, texts)) / len(texts)}
     k = 1
     while len(texts) > 1 and k <= len(texts):
-        found[f"pass@{k}"] = extract.pass_at(k, len(texts), hits)
+        scores[f"pass@{k}"] = extract.pass_at(k, len(texts), hits)
         k *= 2
-    return found
+    return scores
 
 
 def right_option(row: Row) -> int:

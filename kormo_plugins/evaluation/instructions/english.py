@@ -55,8 +55,8 @@ def _first_word(text: str, arguments: Arguments) -> bool:
 
 
 def _highlighted(text: str, arguments: Arguments) -> bool:
-    single = [found for found in re.findall(r"\*([^\n*]*)\*", text) if found.strip()]
-    double = [found for found in re.findall(r"\*\*([^\n*]*)\*\*", text) if found.strip()]
+    single = [span for span in re.findall(r"\*([^\n*]*)\*", text) if span.strip()]
+    double = [span for span in re.findall(r"\*\*([^\n*]*)\*\*", text) if span.strip()]
     return len(single) + len(double) >= int(arguments["num_highlights"])
 
 

@@ -86,9 +86,9 @@ class Ablation:
         for name in self.spec.measure:
             results: dict[str, dict[int, float]] = {variant: {} for variant in self.spec.variants}
             for cell in self.cells:
-                found = self.outcomes.get(cell.hash)
-                if found is not None and name in found.measures:
-                    results[cell.variant][cell.seed] = found.measures[name]
+                outcome = self.outcomes.get(cell.hash)
+                if outcome is not None and name in outcome.measures:
+                    results[cell.variant][cell.seed] = outcome.measures[name]
             tables[name] = compare(results, self.spec.reference)
         return tables
 
@@ -160,7 +160,7 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         late = budget is not None and time.monotonic() - start > 60 * budget
         found = run_cell(cell, folder, train, partial(titled, log, title), may_start=not late)
         if found is None:
-            log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
+            log(f"{title}: not started, the budget of {budget:g} minutes is used up; run the command again to continue")
             continue
         outcome = found
         if outcome.state in ("trained", "reused"):
@@ -257,7 +257,7 @@ def _seconds(folder: Path) -> float:
     path = folder / CELL
     if not path.is_file():
         return 0.0
-    fix = f"remove {path}: the cell's result is measured again"
+    fix = f"remove {path}: the result of the cell will be measured again"
     record = read_object(path, missing=("the cell was trained", fix), fix=fix)
     check_shape(path, record, {"seconds": (int, float)}, fix)
     return float(record.get("seconds", 0.0))
@@ -281,8 +281,8 @@ def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
 
 
 def _last_line(log: Path, begin: int) -> str:
-    if (told := told_in(log, begin)) is not None:
-        return f"{told.where}: {told.found}"
+    if (error := told_in(log, begin)) is not None:
+        return f"{error.where}: {error.found}"
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "(nothing)")
 
@@ -294,7 +294,7 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
         KormoError: its metrics have no such key; the message says which they have.
     """
     lines = read_metrics(unchanged(folder / METRICS))
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for name, measure in wanted.items():
         values = [float(line[measure.metric]) for line in lines if measure.metric in line]
         if not values:
@@ -303,11 +303,11 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
                 where=f"measure.{name}.metric",
                 found=repr(measure.metric),
                 why=f"{folder / METRICS} has no such key; it has: {', '.join(known)}",
-                do=closest(measure.metric, known, "name one of them, or switch on what would log it"),
+                do=closest(measure.metric, known, "name one of them, or enable the monitor that logs it"),
             )
         tail = values[-measure.last :]
-        found[name] = sum(tail) / len(tail)
-    return found
+        measured[name] = sum(tail) / len(tail)
+    return measured
 
 
 def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:

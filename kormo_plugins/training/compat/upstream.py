@@ -149,8 +149,8 @@ def refuse_other_engine(trainer: object, stage: int | None) -> None:
         raise KormoError(
             where="deepspeed",
             found=f"{_engine(running)} in the running trainer; the recipe says {_engine(stage)}",
-            why="the run would not be laid out over the ranks as the recipe states",
-            do="start it with `axolotl train`, which sets DeepSpeed up, and no ACCELERATE_ variables of your own",
+            why="the run would be partitioned over the ranks differently from the recipe",
+            do="start it with `axolotl train`, which sets up DeepSpeed, and unset all ACCELERATE_ variables",
         )
 
 
@@ -226,9 +226,9 @@ def trackio_as_installed() -> None:
         if unknown:
             raise KormoError(
                 where="use_trackio",
-                found=f"trackio {trackio.__version__} knows no {', '.join(unknown)}",
-                why="the run would not be tracked as asked",
-                do="install a later trackio, or leave it out",
+                found=f"trackio {trackio.__version__}, which does not support {', '.join(unknown)}",
+                why="the run could not be tracked as configured",
+                do="install a newer trackio, or remove use_trackio",
             )
         return original(**{key: value for key, value in given.items() if key in known})
 
