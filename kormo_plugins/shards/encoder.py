@@ -205,7 +205,7 @@ class Encoder:
                 occurs[found[number]] = True
             self._try(np.flatnonzero(occurs & (self._verdicts == UNKNOWN)).astype(np.uint32))
             worst[new] = [self._worst(found[number]) for number in new]
-        return worst != AGREED
+        return np.asarray(worst != AGREED)
 
     def _worst(self, points: NDArray[np.uint32]) -> int:
         """The verdict on a text of these code points, which is the worst of theirs."""

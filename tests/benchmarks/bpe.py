@@ -7,9 +7,9 @@ processor seconds, start and compiled kernels included, and the peak of memory.
     python tests/benchmarks/bpe.py [--megabytes 12] [--ours-only] [--table 1000]        needs the extra `fast`
     python tests/benchmarks/bpe.py --stream 5000 [--coined 0.15] [--memory 4]
 
-With `--stream` the text is on no disk: a second process makes it while ours learns from it, with a word in some of the
-lines (`--coined`) that is put together from the halves of two, as a crawl never runs out of new words. Every gigabyte
-is printed with memory, distinct pieces and runs on disk, and the slope of memory at the end.
+With `--stream` the text is on no disk: a second process makes it while ours learns from it, of lines in another order,
+some with a word more (`--coined`) that is put together from the halves of two: a crawl never runs out of new words.
+Every gigabyte is printed with memory, distinct pieces and runs on disk, and the slope of memory at the end.
 """
 
 from __future__ import annotations
@@ -39,22 +39,28 @@ def read(path: Path) -> Iterator[str]:
 
 def make(megabytes: float, coined: float) -> None:
     """In a process of its own: writes fresh text to stdout, a JSON string a line."""
-    dice = random.Random(1)
+    dice, pick = random.Random(1), random.Random(2).random
     texts, _ = fresh_text.korean()
     words = sorted({word for text in texts for word in text.split() if len(word) > 1})
-    for text in fresh_text.documents(texts, round(megabytes * 1e6)):
-        lines = text.split("\n")
-        for number, line in enumerate(lines):
-            if dice.random() < coined:
+    lines = [line for text in texts for line in text.split("\n") if line.strip()]
+    size = 0
+    while size < megabytes * 1e6:
+        chosen = [lines[int(pick() * len(lines))] for _ in range(60)]
+        for number in range(len(chosen)):
+            if pick() < coined:
                 left, right = dice.choice(words), dice.choice(words)
-                lines[number] = f"{line} {left[: (len(left) + 1) // 2]}{right[len(right) // 2 :]}"
-        sys.stdout.write(json.dumps("\n".join(lines), ensure_ascii=False) + "\n")
+                chosen[number] += f" {left[: (len(left) + 1) // 2]}{right[len(right) // 2 :]}"
+        text = "\n".join(chosen)
+        size += len(text.encode())
+        sys.stdout.write(json.dumps(text, ensure_ascii=False) + "\n")
 
 
 def made_text(megabytes: float, coined: float) -> Iterator[str]:
     """The texts that `make` writes; its process ends with the iterator."""
     command = [sys.executable, __file__, "--make", "--megabytes", str(megabytes), "--coined", str(coined)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(measure.ROOT)}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(measure.ROOT)}
+    ) as process:
         assert process.stdout is not None
         try:
             yield from map(json.loads, process.stdout)
