@@ -118,10 +118,8 @@ def tokenize_source(
     _refuse_foreign_ids(source, encoder.largest_id, bos_id=bos_id, eos_id=eos_id)
     if encoder.reason and conversations is None:
         log.warning("%s: encoding with %s, the slower way: %s", source, encoder.kind, encoder.reason)
-    if isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents):
-        workers = min(workers, len(documents))
     jobs = partial(_jobs, documents, chunk_characters=chunk_characters, recorded=recorded or {})
-    again = isinstance(documents, (list, tuple))
+    again, workers = isinstance(documents, (list, tuple)), min(workers, _shards_at_most(documents, workers))
     records = _agreed(
         jobs, job, partial(run_all, make_shard, number=workers, where=f"{source}: tokenizing", progress=progress), again
     )
@@ -188,8 +186,17 @@ def _proof(records: list[dict[str, Any]]) -> dict[str, object]:
     return {"proof": {**proofs[0], **{key: sum(proof[key] for proof in proofs) for key in ("documents", "tokens")}}}
 
 
+def _shards_at_most(documents: Any, unknown: int) -> int:
+    """How many shards there can be; `unknown` for documents that are not in files."""
+    return len(documents) if _are_files(documents) else unknown
+
+
+def _are_files(documents: Any) -> bool:
+    return isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents)
+
+
 def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Path, FileRecord]) -> Iterator[Job]:
-    if isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents):
+    if _are_files(documents):
         for number, part in enumerate(documents):
             yield replace(job, name=shard_name(number), documents=part, record=recorded.get(part))
         return
