@@ -10,9 +10,9 @@ documents, on which nothing more is then spent); its tokenizer is given, ours is
 
 Each run is a process of its own on text that no run before has seen (`fresh_text`). Printed are processor seconds of
 the process and its workers, megabytes of input per second of them, and the peak of memory; with two sizes also what a
-megabyte costs beyond the start, from the difference of the two. With two numbers of workers: the ratio of the times that
-a clock shows, and that of the longest ways in processor time, which a busy machine does not change: of the process that
-waits, and of the busiest worker of each pool; without training the tokenizer, which is given.
+megabyte costs beyond the start, from the difference of the two. With two numbers of workers: the ratio of the times
+that a clock shows, and that of the longest ways in processor time, which a busy machine does not change: of the process
+that waits (`here`), and of the busiest worker of each pool; without training the tokenizer, which is given.
 """
 
 from __future__ import annotations
@@ -83,21 +83,25 @@ def ours(folder: Path, workers: int) -> None:
     from kormo_plugins.store.artifact import build as make
 
     stages: dict[str, float] = {}
+    here: dict[str, float] = {}
 
     @contextmanager
     def timed(label: str, total: int | None = None, unit: str = "") -> Iterator[Callable[[int], None]]:
-        before = processor()
+        before, own = processor(), time.process_time()
         progress = Silent()
         yield progress
-        stages[label] = processor() - before
+        stages[label], here[label] = processor() - before, time.process_time() - own
 
     def get(place: Path, spec: Any, write: Callable[[Path], Mapping[str, Any]]) -> Any:
         before, inner, began = processor(), sum(stages.values()), time.perf_counter()
+        own, inner_here = time.process_time(), sum(here.values())
         artifact = make(place, spec, write, lambda line: None)
+        own = time.process_time() - own - (sum(here.values()) - inner_here)
         rest = processor() - before - (sum(stages.values()) - inner)
         if spec.kind == "tokenizer":
             print(json.dumps({"training": time.perf_counter() - began}))
-        stages[f"{spec.kind}: all else"] = stages.get(f"{spec.kind}: all else", 0.0) + rest
+        label = f"{spec.kind}: all else"
+        stages[label], here[label] = stages.get(label, 0.0) + rest, here.get(label, 0.0) + own
         return artifact
 
     pools: list[list[float]] = []
@@ -111,10 +115,10 @@ def ours(folder: Path, workers: int) -> None:
     worker_pool.Workers.shutdown = shutdown  # type: ignore[method-assign]
     for module in (corpora, rows):
         module.Progress = timed  # type: ignore[assignment,misc]
-    stages["start"] = processor() - begin
+    stages["start"] = here["start"] = processor() - begin
     artifacts.provide(folder / "recipe.yml", folder / "artifacts", get, workers)
     for label, spent in stages.items():
-        print(json.dumps({"stage": label, "seconds": round(spent, 3)}))
+        print(json.dumps({"stage": label, "seconds": round(spent, 3), "here": round(here[label], 3)}))
     own = time.process_time() - stages.get("tokenizer: all else", 0.0)
     for pool in pools:
         print(f"  workers   {', '.join(f'{spent:.2f} s' for spent in pool)}", file=sys.stderr)
@@ -223,7 +227,8 @@ def child(arguments: list[str], label: str, megabytes: float) -> tuple[float, di
     longest = sum(line.get("longest", 0.0) for line in lines)
     for line in lines:
         if "stage" in line:
-            print(f"  {label:9} {line['stage']:100} {line['seconds']:8.2f} s")
+            here = f", {line['here']:.2f} s here" if "here" in line else ""
+            print(f"  {label:9} {line['stage'][:60]:60} {line['seconds']:8.2f} s{here}")
     print(
         f"  {label:9} whole: {spent:.2f} s of processor, {megabytes / spent:.2f} MB/s, "
         f"{clock:.1f} s, peak {usage.ru_maxrss / 1024:.0f} MB"
@@ -277,8 +282,8 @@ def main() -> None:
             if len(clocks) > 1:
                 few, many = min(clocks), max(clocks)
                 print(
-                    f"  ours      {many} workers for {few}: {clocks[few] / clocks[many]:.2f} times as fast by the clock "
-                    f"(load {os.getloadavg()[0]:.1f}), {longest[few] / longest[many]:.2f} times by the longest way"
+                    f"  ours      {many} workers for {few}: {clocks[few] / clocks[many]:.2f} times by the clock "
+                    f"(load {os.getloadavg()[0]:.1f}); {longest[few] / longest[many]:.2f} by the longest way"
                 )
             sizes.append((size, spent - training))
             if not options.no_peer:

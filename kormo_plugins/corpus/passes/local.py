@@ -28,8 +28,9 @@ def local_parts(job: SourceBuild, workers: int) -> Iterator[RunParts]:
     Raises:
         KormoError: a process died without an error message, or what a part raised.
     """
-    import numba  # noqa: F401 - once here, and not in each process
+    from kormo_plugins.store.compiled import warm
 
+    warm()  # once here, and not in each process
     with worker_pool.workers(
         workers, f"sources.{job.name}", start="fork", initializer=partial(_jobs.append, job)
     ) as pool:

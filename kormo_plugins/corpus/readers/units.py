@@ -55,8 +55,9 @@ def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list
         if file.kind == "parquet":
             found += _row_groups(file)
         elif size > unit and _has_ranges(file, encoding, text_per_line):
-            for start in range(0, size, unit):
-                end = min(start + unit, size)
+            step = -(-size // -(-size // unit))  # all ranges of a file are equal
+            for start in range(0, size, step):
+                end = min(start + step, size)
                 found.append(Unit(file, start, end, end - start))
         else:
             packed = file.member is not None or compression(file.path.name)
