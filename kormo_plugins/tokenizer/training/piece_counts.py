@@ -146,11 +146,11 @@ class _Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.bounds = np.fromfile(folder / "bounds", np.int64).tolist()
+        self.bounds = np.fromfile(folder / "bounds", np.int64)
 
     def part(self, number: int, ranges: int) -> tuple[NDArray[np.uint64], Counted]:
         """Reads the range `number` of `ranges`, a power of two, of the hashes."""
-        first, last = (self.bounds[place * RANGES // ranges] for place in (number, number + 1))
+        first, last = (int(self.bounds[place * RANGES // ranges]) for place in (number, number + 1))
         begins = self._read("begins", np.int64, first, last + 1)
         arena = self._read("arena", np.uint8, int(begins[0]), int(begins[-1]))
         hashes = self._read("hashes", np.uint64, first, last)
