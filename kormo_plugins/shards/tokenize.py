@@ -40,7 +40,7 @@ CHUNK_CHARACTERS = 1 << 26
 """Characters per shard for an iterable: about 20 million tokens."""
 CHECK_EVERY = 512
 """One in this many documents, and the first of each shard, is encoded a second time for comparison."""
-CHECK_CHARACTERS = 1 << 14
+CHECK_CHARACTERS = 1 << 13
 """Characters of such a document that are compared; the reference is six times slower."""
 
 
