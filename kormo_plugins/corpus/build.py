@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,7 @@ from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.passes.across import Signed, sign_all
 from kormo_plugins.corpus.passes.decide import decide
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
+from kormo_plugins.corpus.passes.local import RunParts, local_parts
 from kormo_plugins.corpus.passes.marks import read_mark
 from kormo_plugins.corpus.passes.stage import work
 from kormo_plugins.corpus.readers.mapping.mapped import refuse_unmapped
@@ -88,11 +89,13 @@ def build_source(
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
     _begin(out / "work")
-    for stage in range(len(job.segments) + 1):
-        with watch(f"{name}, {_label(job, stage)}") as progress:
-            _run(job, stage, recipe, workers, progress)
-        if stage < len(job.segments):
-            decide(job, stage, recipe.held_out, signed)
+    with ExitStack() as processes:
+        in_processes = _processes(job, recipe, workers, processes)
+        for stage in range(len(job.segments) + 1):
+            with watch(f"{name}, {_label(job, stage)}") as progress:
+                _run(job, stage, in_processes, progress)
+            if stage < len(job.segments):
+                decide(job, stage, recipe.held_out, signed)
     stats = _statistics(job)
     if not stats["documents"]:
         raise _nothing_left(job, stats)
@@ -243,22 +246,36 @@ def _label(job: SourceBuild, stage: int) -> str:
     return f"{stage + 1} of {total}: {', '.join((['read'] if stage == 0 else []) + steps)}"
 
 
-def _run(job: SourceBuild, stage: int, recipe: CorpusRecipe, workers: int, progress: Callable[[int], None]) -> None:
-    todo = [part for part in range(job.parts) if not job.done(stage, part)]
-    local = recipe.executor.name == "local"
+def _processes(job: SourceBuild, recipe: CorpusRecipe, workers: int, open_: ExitStack) -> RunParts | None:
+    """What runs the parts in other processes; None: this process does.
+
+    Args:
+        open_: closes the processes of this machine.
+    """
+    executor = recipe.executor
+    local = executor.name == "local"
     # A cluster has its own capacity: it gets all parts at once unless the recipe sets a limit.
-    workers = min(recipe.executor.workers or (workers if local else len(todo)), len(todo) or 1)
+    workers = min(executor.workers or (workers if local else job.parts), job.parts)
     if local and workers == 1:
+        return None
+    if local and not executor.options:
+        return open_.enter_context(local_parts(job, workers))
+    from kormo_plugins.corpus.passes.engine import run
+
+    return lambda stage, todo: run(job, stage, executor, workers)
+
+
+def _run(job: SourceBuild, stage: int, in_processes: RunParts | None, progress: Callable[[int], None]) -> None:
+    todo = [part for part in range(job.parts) if not job.done(stage, part)]
+    if in_processes is None:
         for part in todo:
             work(job, stage, part, progress)
     elif todo:
-        from kormo_plugins.corpus.passes.engine import run
-
         over = Event()
         watcher = Thread(target=_look, args=(job, stage, progress, over), daemon=True)
         watcher.start()
         try:
-            run(job, stage, recipe.executor, workers)
+            in_processes(stage, todo)
         finally:
             over.set()
             watcher.join()

@@ -126,3 +126,14 @@ def _ours(place: Path) -> bool:
     except OSError:
         return False
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@njit()
+def _nothing() -> int:
+    return 0
+
+
+def warm() -> None:
+    """Makes numba load what its first compiled function needs (its tables, scipy's BLAS, plugins of other packages), a
+    second of work, so that processes forked afterwards have it."""
+    _nothing()

@@ -79,7 +79,7 @@ class Files:
         name: the reader's name, for messages.
     """
 
-    VERSION = 4
+    VERSION = 5
 
     def __init__(self, *kinds: str, name: str = "") -> None:
         self.kinds, self.name = kinds, name or kinds[0]
@@ -97,7 +97,7 @@ class Files:
         return units(self.find(params), encoding=params.encoding, text_per_line=params.text_per == "line")
 
     def parts(self, params: FilesParams) -> int:
-        """The number of parts for this input: one per 16 MB or so."""
+        """The number of parts for this input: one per 16 MB or so; of less than 256 MB, 16 of at least 4 MB."""
         return parts_for(self.units(params))
 
     def inputs(self, params: FilesParams) -> dict[str, object]:
