@@ -14,7 +14,7 @@ TASKS: tuple[str, ...] = ("greeting", "repeat", "yesno", "word", "arithmetic", "
 class EmbeddedChatParams(BaseModel):
     """Which conversations to generate."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     language: Literal["ko", "en", "all"] = Field(default="all", description="Korean, English, or both in turn")
     conversations: int = Field(default=2000, ge=1, description="number of conversations")
