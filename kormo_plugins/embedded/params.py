@@ -25,7 +25,7 @@ GENRES: tuple[str, ...] = (
 class EmbeddedParams(BaseModel):
     """What to generate."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     language: Literal["ko", "en", "mul", "all"] = Field(
         default="all",
@@ -56,7 +56,7 @@ class EmbeddedParams(BaseModel):
 class BooksParams(BaseModel):
     """What to generate as books."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     language: Literal["ko", "en", "mul"] = Field(description="language: Korean, English, or both side by side (mul)")
     megabytes: float = Field(default=2.0, gt=0, description="total size of the books in 10^6 UTF-8 bytes")

@@ -38,7 +38,7 @@ PATCHED = ("apply_rotary_pos_emb", "LlamaRMSNorm", "LlamaMLP")
 class LigerParams(BaseModel):
     """Switches of the kernels; all are on by default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     rms_norm: bool = Field(default=True, description="fused RMSNorm")
     rope: bool = Field(default=True, description="fused rotary embedding of queries and keys")

@@ -12,7 +12,7 @@ from kormo_plugins.mixture.sampling.weights import Weights
 class BestFitParams(BaseModel):
     """Parameters of `best_fit`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     longer: Literal["cut", "drop"] = Field(
         "cut",
         description="a document longer than a row: `cut` uses all of its pieces, `drop` omits it and counts it",
@@ -26,7 +26,7 @@ class PadParams(BestFitParams):
 class ConcatParams(BaseModel):
     """Parameters of `concat`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     drop_tail: bool = Field(
         False,
         description="omit the incomplete row at the very end; its tokens are counted",
@@ -36,7 +36,7 @@ class ConcatParams(BaseModel):
 class StageParams(BaseModel):
     """Different weights from a token count on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     from_tokens: int = Field(
         gt=0,
         description="tokens of the run, padding included, from which this stage applies; rounded up to a whole step",
@@ -52,7 +52,7 @@ class StageParams(BaseModel):
 class WeightedParams(BaseModel):
     """Parameters of the mixing `weighted`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     weights: Weights | None = Field(
         None,
         description="tree of weights by tokens: source -> number, or group name -> {share, of}; null: in proportion "
@@ -87,7 +87,7 @@ class WeightedParams(BaseModel):
 class CollatorParams(BaseModel):
     """Parameters of every collator."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     predict_first: bool = Field(
         False, description="predict the first token of a document from the last token of the preceding document"
     )
@@ -116,7 +116,7 @@ class CausalParams(CollatorParams):
 class MixtureRecipe(BaseModel):
     """How documents are packed into rows and rows mixed into samples: each a component's `name` with its parameters."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     packing: dict[str, Any] = Field(
         default_factory=lambda: {"name": "best_fit"}, description="the packing policy, with its parameters"
     )

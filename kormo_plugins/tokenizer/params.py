@@ -40,7 +40,7 @@ def named(error: KormoError, where: str, files: Mapping[str, str] | None = None)
 class TokenizerParams(BaseModel):
     """How the vocabulary is trained. Defaults are those of the 10b model where known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     vocab_size: int = Field(
         default=125_000,

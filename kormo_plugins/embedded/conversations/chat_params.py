@@ -14,7 +14,7 @@ TASKS: tuple[str, ...] = ("greeting", "repeat", "yesno", "word", "arithmetic", "
 class EmbeddedChatParams(BaseModel):
     """Which conversations to generate."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     language: Literal["ko", "en", "all"] = Field(
         default="all", description="language: Korean, English, or both alternately"

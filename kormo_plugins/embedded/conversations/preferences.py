@@ -43,7 +43,7 @@ _REGISTER = "haeyo"
 class PreferenceParams(BaseModel):
     """What to generate."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     pairs: int = Field(default=400, ge=1, description="number of pairs")
     language: Literal["ko", "en", "all"] = Field(

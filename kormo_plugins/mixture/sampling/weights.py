@@ -26,7 +26,7 @@ from kormo_plugins.errors import KormoError, closest
 class Group(BaseModel):
     """Sources or groups that divide the group's share."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     share: float = Field(ge=0, description="weight of the whole group, relative to its siblings")
     of: dict[str, Node] = Field(min_length=1, description="members of the group: source -> weight, or name -> group")
 
