@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 if TYPE_CHECKING:
     import torch
 
@@ -37,6 +35,7 @@ def draw(name: str, shape: tuple[int, ...], *, seed: int, std: float, dtype: tor
         std: standard deviation of the normal.
         dtype: of the result; values are drawn in fp32 and rounded.
     """
+    import numpy as np
     import torch
 
     if len(shape) == 1:

@@ -20,7 +20,7 @@ Count = Annotated[int, Field(strict=True, gt=0)]
 class KormoArchitecture(BaseModel):
     """The shape of the model (`kormo.architecture`, beside `name: kormo`); every value is required."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     hidden_size: Count = Field(description="width d of the residual stream")
     intermediate_size: Count = Field(description="width f of the SwiGLU MLP")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
-
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 LIMITS = (
     ("memory.max", "memory.current"),
@@ -16,11 +14,15 @@ LIMITS = (
 
 def total_memory() -> int:
     """Bytes of physical memory."""
+    import psutil
+
     return int(psutil.virtual_memory().total)
 
 
 def free_memory(control_group: Path = CONTROL_GROUP) -> float:
     """Bytes available to this process: the kernel's available memory, or the control group's remainder."""
+    import psutil
+
     free = float(psutil.virtual_memory().available)
     for limit, used in LIMITS:
         try:

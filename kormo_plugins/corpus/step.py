@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeGuard
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import DocumentStep, SourceStep
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(slots=True)

@@ -170,13 +170,15 @@ def advance(counts: NDArray[np.int64], rates: NDArray[np.float64], batch: int, s
             counts[source] = max(counts[source], np.int64(np.floor(target + SLACK)))
             missing -= counts[source]
             if counts[source] < np.int64(np.ceil(target - SLACK)):
-                candidates[found] = source
-                deadlines[found] = (counts[source] + 1) / rates[source]
+                deadline, place = (counts[source] + 1) / rates[source], found
+                # Kept in order by insertion, which compiles in a tenth of the time of numba's `argsort`.
+                while place and deadlines[place - 1] > deadline:
+                    candidates[place], deadlines[place] = candidates[place - 1], deadlines[place - 1]
+                    place -= 1
+                candidates[place], deadlines[place] = source, deadline
                 found += 1
         if missing < 0 or missing > found:
             return False
-        if missing:
-            order = np.argsort(deadlines[:found], kind="mergesort")
-            for place in range(missing):
-                counts[candidates[order[place]]] += 1
+        for place in range(missing):
+            counts[candidates[place]] += 1
     return True

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.mini import LANGUAGES, items
-from kormo_plugins.monitoring.held_out import Text, score
+from kormo_plugins.monitoring.held_out import Text, score, with_start
 from kormo_plugins.monitoring.monitor import Monitor, RunView
 from kormo_plugins.monitoring.params import MiniParams
-from kormo_plugins.shards.encoder import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,14 +49,16 @@ class Mini(Monitor):
                 why="questions are encoded with it",
                 do="set kormo.tokenizer, or kormo.monitor.mini: null",
             )
-        encoder = Encoder(run.tokenizer, ())
-        for language in LANGUAGES:
-            for family in FAMILIES:
-                for item in items(family, language, self.params.items):
-                    self.asked.append((language, family, item["answer"]))
-                    for option in item["choices"]:
-                        ids, _ = encoder.encode([item["question"] + option], [item["id"]])
-                        self.texts.append(Text(np.concatenate([[first], ids.astype(np.int64)]), 1, ()))
+        questions = [
+            (language, family, item)
+            for language in LANGUAGES
+            for family in FAMILIES
+            for item in items(family, language, self.params.items)
+        ]
+        self.asked = [(language, family, item["answer"]) for language, family, item in questions]
+        options = [(item["question"] + option, item["id"]) for _, _, item in questions for option in item["choices"]]
+        rows = with_start(run.tokenizer, first, [text for text, _ in options], [name for _, name in options])
+        self.texts = [Text(ids, 1, ()) for ids in rows]
 
     def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """Accuracy of all, and by language and family."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 class MonitorParams(BaseModel):
     """Parameters of every monitor."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     every_steps: int = Field(ge=1, description="optimizer steps between two measurements")
 
 

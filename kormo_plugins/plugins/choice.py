@@ -14,13 +14,13 @@ class Strict(BaseModel):
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Key of an earlier version -> what it is called today (`plugins/parameters.py`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Choice(Strict):
     """A component by name, with its parameters: `{name: length, minimum: 50}` in a recipe."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     name: str = Field(description="name of an installed component of the kind that belongs to this key")
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
 
-from packaging.requirements import Requirement
-
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.plugins.parameters import checked as checked
@@ -37,6 +35,8 @@ def check_version(point: importlib.metadata.EntryPoint, distribution: str, versi
 
     pip only warns of this at installation, and a hook that this version lacks would silently never be called.
     """
+    from packaging.requirements import Requirement
+
     for line in (point.dist.requires if point.dist else None) or ():
         wanted = Requirement(line)
         ours = wanted.name.replace("_", "-").lower() == "kormo-plugins"

@@ -22,6 +22,7 @@ from kormo_plugins.monitoring import held_out
 from kormo_plugins.monitoring.held_out import Text, Window, batched, by_group, groups_of, score, smallest, windows
 from kormo_plugins.monitoring.monitor import shard_batches, undisturbed
 from kormo_plugins.recipe.load import load_recipe
+from kormo_plugins.shards.encoder import Encoder
 from tests.training.harness import VOCAB, model
 
 from ..integration.conftest import DATA, RECIPE, merged
@@ -94,6 +95,25 @@ def test_a_model_that_knows_nothing_pays_the_same_for_every_token() -> None:
     with torch.no_grad():
         found = score(Uniform(), texts([4, 300]), 32, 2, pad=0)
     np.testing.assert_allclose(found, [4 * math.log(VOCAB), 300 * math.log(VOCAB)], rtol=1e-6)
+
+
+def test_the_vocabulary_is_never_copied_and_the_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, given_texts = model().eval(), texts([5, 17, 30, 2, 31, 9])
+    with torch.no_grad():
+        whole = score(net, given_texts, 32, 4, pad=0)
+        monkeypatch.setattr(held_out, "CHUNK", 7)
+        np.testing.assert_array_equal(score(net, given_texts, 32, 4, pad=0), whole)
+    seen = []
+
+    def spy(logits: torch.Tensor, targets: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        seen.append(logits.untyped_storage().data_ptr())
+        return cross_entropy(logits, targets, **kwargs)
+
+    cross_entropy = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", spy)
+    with torch.no_grad():
+        score(net, texts([31, 31, 31]), 32, 4, pad=0)
+    assert len(seen) == 14 and len(set(seen)) == 1  # slices of one tensor of 3 × 32 positions
 
 
 def test_batches_hold_no_more_places_than_a_micro_batch() -> None:
@@ -272,4 +292,8 @@ def test_no_held_out_document_is_in_any_training_row(tmp_path: Path) -> None:
     monitor.open(view)
     held = {(name, d.id): d.text for name, where in view.held_out.items() for d in read_corpus(where.folders[0])}
     assert len(monitor.texts) == len(held) > 0
+    # Each has the ids that the engine of the shards gives it alone, behind the start token.
+    encoder, first = Encoder(view.tokenizer), view.special["bos"]
+    expected = sorted([first, *encoder.encode([text], [""])[0].tolist()] for text in held.values())
+    assert sorted(text.ids.tolist() for text in monitor.texts) == expected
     assert not held.keys() & trained_ids and not set(held.values()) & trained_texts

@@ -35,7 +35,8 @@ BEYOND = (
     "must be above 0", "column, or question", "without kormo.data", "beside kormo.data", "an effect only together with",
     "give a number that is", "both set the length", "takes no such argument", "no such strategy", "without workers",
     "without do_sample", "has no such setting", "no such added token", "is in that language", "which is a file",
-    "among its input", "allows a name that long", "environment variables are allowed", "of this world", "become tokens",
+    "among its input", "allows a name that long", "environment variables are allowed", "of this world",
+    "become tokens", "cannot be tokenized",
     "a tokenizer is trained on", "cannot be negative", "moments in the dtype", "products of bfloat16",
     "in a run of", "the two disagree", "the schedule expects",
 )  # fmt: skip

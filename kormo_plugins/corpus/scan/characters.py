@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kormo_plugins.corpus.scan.bits import (
     DIGIT,
@@ -18,6 +17,9 @@ from kormo_plugins.corpus.scan.bits import (
     UNSURE,
     WORD,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CODES = 0x110000
 _PLANES = ((0, 0x10000), (0xE0000, 0xE0200))
@@ -43,6 +45,8 @@ def table(classes: dict[int, str]) -> np.ndarray:
     Args:
         classes: bit -> body of a `re` character class, for classes defined by a step.
     """
+    import numpy as np
+
     bits = np.zeros(CODES, dtype=np.uint16)
     every = np.arange(CODES, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     for bit, body in {SPACE: r"\s", WORD: r"\w", DIGIT: r"\d"}.items():

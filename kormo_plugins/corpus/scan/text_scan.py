@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kormo_plugins.corpus.scan import alphabets, bits
 from kormo_plugins.corpus.scan.characters import table
 from kormo_plugins.corpus.steps.heuristics.genres import without_stamps
+
+if TYPE_CHECKING:
+    import numpy as np
 
 REFERENCE = "KORMO_REFERENCE_STEPS"
 """Environment variable. 1: steps use their patterns instead of compiled scans; 0: compiled scans from the first text
@@ -104,6 +105,8 @@ class once(Generic[_Scan, _Answer]):
 
 def codes_of(text: str) -> np.ndarray:
     """The code points of a text; uint32, shape [characters], read-only."""
+    import numpy as np
+
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
@@ -134,6 +137,8 @@ class TextScan:
     @once
     def one_spaced(self) -> np.ndarray:
         """The words separated by single spaces, in UTF-8; uint8, shape [bytes]."""
+        import numpy as np
+
         from kormo_plugins.corpus.scan.kernels.words_kernel import one_spaced
 
         return np.asarray(one_spaced(np.frombuffer(self.utf8, dtype=np.uint8)))
@@ -143,8 +148,8 @@ class TextScan:
         """Character statistics (`survey_kernel`)."""
         from kormo_plugins.corpus.scan.kernels.survey_kernel import survey
 
-        found: list[int] = survey(self.codes, character_bits()).tolist()
-        return found
+        counts: list[int] = survey(self.codes, character_bits()).tolist()
+        return counts
 
     @once
     def personal(self) -> tuple[list[list[int]], int, list[int]]:
@@ -178,6 +183,8 @@ class ProseScan:
     def bare(self) -> np.ndarray:
         """The code points without chat or subtitle markers at the start of lines: speaker names are removed by the
         compiled scan; if other markers may be present, patterns remove all of them (`steps/heuristics/genres.py`)."""
+        import numpy as np
+
         from kormo_plugins.corpus.scan.kernels.lines_kernel import STAMPED, without_speakers
 
         found, state = without_speakers(self.codes, character_bits())
@@ -186,6 +193,8 @@ class ProseScan:
     @once
     def lines(self) -> np.ndarray:
         """Start and end of the non-empty lines of `bare`; int64, shape [lines, 2]."""
+        import numpy as np
+
         from kormo_plugins.corpus.scan.kernels.lines_kernel import lines
 
         return np.asarray(lines(self.bare, character_bits()))
@@ -230,6 +239,8 @@ def has_trailing(text: str) -> bool:
 
 def plain_text(text: str) -> str:
     """`text` with variants of digits and separators replaced by ASCII, one to one."""
+    import numpy as np
+
     from kormo_plugins.corpus.scan.kernels.numbers_kernel import rewritten
     from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 

@@ -22,7 +22,6 @@ import unicodedata
 from functools import lru_cache
 from typing import Literal, cast
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -64,10 +63,13 @@ class NormalizeParams(Strict):
         pattern="^(NFC|NFKC|none)$",
         description="Unicode normalization form (UAX 15), or none; NFC is the web's (W3C charmod-norm)",
     )
-    blank_lines: int = Field(default=2, ge=0, le=2, description="longest run of empty lines that is kept (ours)")
+    blank_lines: int = Field(
+        default=2, ge=0, le=2, description="maximum number of consecutive empty lines; longer runs are shortened (ours)"
+    )
     collapse_spaces: bool = Field(
         default=False,
-        description="one space for a run inside a line; breaks tables and aligned code, so off by default",
+        description="replace runs of spaces inside a line by one space; breaks tables and aligned code, so it is "
+        "off by default",
     )
 
 
@@ -108,7 +110,7 @@ def _without_trailing(text: str) -> str:
     if not compiled(text):
         return "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     codes, pieces, at = scan_of(text).codes, [], 0
-    ends = np.flatnonzero(codes[1:] == 10) + 1
+    ends = (codes[1:] == 10).nonzero()[0] + 1
     before = codes[ends - 1]
     for end in ends[(before == 32) | (before == 9)].tolist():  # few lines have any
         begin = end - 1
@@ -138,7 +140,7 @@ def _visible(text: str) -> str:
     """As `visible`, using compiled scans to find the characters: the patterns would search the text four times."""
     if not compiled(text):
         return visible(text)
-    places = np.flatnonzero(character_bits()[scan_of(text).codes] & bits.ODD).tolist()
+    places = (character_bits()[scan_of(text).codes] & bits.ODD).nonzero()[0].tolist()
     if _SHAPES.search("".join([text[place] for place in places])):
         return visible(text)
     pieces, at, fates = [], 0, _fates()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
 import xxhash
 from pydantic import Field
 
@@ -28,7 +27,7 @@ class ExactDedupParams(Strict):
     ignore: str = Field(
         default="space",
         pattern="^(nothing|space|punctuation)$",
-        description="differences that do not count: nothing; white space; or white space, punctuation and case",
+        description="differences that are ignored: nothing; white space; or white space, punctuation and case",
     )
 
 
@@ -42,6 +41,8 @@ class ExactDedup:
 
     def sign(self, document: Document) -> np.ndarray:
         """128-bit hash of the text; uint64, shape [2]."""
+        import numpy as np
+
         text = document.text
         if self.params.ignore == "space" and compiled(text):
             return np.frombuffer(xxhash.xxh3_128_digest(scan_of(text).one_spaced.data), dtype=np.uint64)
@@ -53,7 +54,9 @@ class ExactDedup:
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Drops all but the first document of each signature."""
-        fate = np.zeros(len(signatures), dtype=np.int8)
+        import numpy as np
+
+        decisions = np.zeros(len(signatures), dtype=np.int8)
         keys = np.ascontiguousarray(signatures).view([("high", np.uint64), ("low", np.uint64)]).ravel()
-        fate[np.unique(keys, return_index=True)[1]] = -1
-        return fate, ["exact duplicate"]
+        decisions[np.unique(keys, return_index=True)[1]] = -1
+        return decisions, ["exact duplicate"]
