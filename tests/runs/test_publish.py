@@ -178,7 +178,7 @@ def test_nothing_is_sent_before_the_end(run: Path, hub: Hub, api: object) -> Non
 
 def test_a_hub_that_refuses_is_told_without_the_token(run: Path, hub: Hub, api: object) -> None:
     hub.refuse = True
-    with pytest.raises(KormoError, match="nothing of 4 revisions") as error:
+    with pytest.raises(KormoError, match="nothing, of 4 revisions") as error:
         publish(run, "lab/small", api)  # type: ignore[arg-type]
     assert SECRET not in error.value.render() and "kormo publish" in error.value.do
     with pytest.raises(KormoError, match="owner/name"):
@@ -190,7 +190,7 @@ def test_a_hub_that_is_not_there_is_told(run: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     nobody = HfApi(endpoint="http://127.0.0.1:9", token=SECRET)
-    with pytest.raises(KormoError, match="nothing of 4 revisions"):
+    with pytest.raises(KormoError, match="nothing, of 4 revisions"):
         publish(run, "lab/small", nobody)
     with pytest.raises(KormoError, match="could not list the revisions"):
         revisions.of_model("lab/small", api=nobody)
