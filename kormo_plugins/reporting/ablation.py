@@ -88,7 +88,8 @@ def write_ablation(
         "Hashes": sections.hashes(cells),
     }
     told = f"<p class=soft>{text(HOW)}</p>"
-    return write_page(record["question"], head + told + sections.warnings(cells) + parts_with_links(parts), out)
+    warnings = sections.warnings(cells, record.get("warnings", []))
+    return write_page(record["question"], head + told + warnings + parts_with_links(parts), out)
 
 
 def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:

@@ -96,9 +96,9 @@ def warning_lines(runs: Sequence[Run]) -> list[str]:
     return [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
 
 
-def warnings(runs: Sequence[Run]) -> str:
-    """The section of warnings."""
-    lines = warning_lines(runs)
+def warnings(runs: Sequence[Run], more: Sequence[str] = ()) -> str:
+    """The section of warnings: those of the runs, after `more`."""
+    lines = [*more, *warning_lines(runs)]
     return f"<div class=warn><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul></div>" if lines else ""
 
 

@@ -62,8 +62,8 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
         raise KormoError(
             where=str(path),
             found=in_words(error),
-            why="a fast tokenizer's tokenizer.json is needed",
-            do="name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
+            why="the tokenizer.json of a fast tokenizer is needed",
+            do="name the folder of a fast tokenizer",
         ) from None
     return spec
 
@@ -126,7 +126,7 @@ class Encoder:
                 where=f"{self.where}: control_tokens",
                 found=repr(unknown[0]),
                 why="the tokenizer has no such added token",
-                do=f"name some of: {', '.join(sorted(t for t in known if t.strip()))}",
+                do=f"use some of: {', '.join(sorted(t for t in known if t.strip()))}",
             )
         for token in spec["added_tokens"]:
             token["special"] = bool(token["content"].strip()) and token["content"] not in control_tokens

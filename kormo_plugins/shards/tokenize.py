@@ -117,7 +117,7 @@ def tokenize_source(
     job = replace(job, engine=encoder.kind)
     _refuse_foreign_ids(source, encoder.largest_id, bos_id=bos_id, eos_id=eos_id)
     if encoder.reason and conversations is None:
-        log.warning("%s: encoding with %s, the slower way: %s", source, encoder.kind, encoder.reason)
+        log.warning("%s: encoding with the slower engine %s: %s", source, encoder.kind, encoder.reason)
     jobs = partial(_jobs, documents, chunk_characters=chunk_characters, recorded=recorded or {})
     again, workers = isinstance(documents, (list, tuple)), min(workers, _shards_at_most(documents, workers))
     records = _agreed(
@@ -143,8 +143,8 @@ def _refuse_foreign_ids(source: str, largest: int, **ids: int | None) -> None:
             raise KormoError(
                 where=f"{source}: {role}",
                 found=str(number),
-                why=f"the tokenizer's ids end at {largest}",
-                do="give the id of one of its tokens",
+                why=f"the largest id of the tokenizer is {largest}",
+                do="use the id of one of its tokens",
             )
 
 
@@ -166,7 +166,7 @@ def _agreed(
                     where=f"{job.out.name}: document {found}",
                     found=f"{job.engine} and tokenizers encode it differently",
                     why=f"{job.engine} is not exact for this tokenizer, and the documents can be read only once",
-                    do=f"build with the engine {following}",
+                    do=f"use the engine {following} (kormo.tokenizer.engine)",
                 ) from None
             log.warning(
                 "%s: %s and tokenizers differ on document %s; encoding all with %s",
@@ -242,8 +242,8 @@ def make_shard(job: Job) -> dict[str, object]:
             "input": _input(job),
         }
     )
-    if (kept := _existing(job.out, job.name, made_from)) is not None:
-        return kept
+    if (existing := _existing(job.out, job.name, made_from)) is not None:
+        return existing
     stream = _documents(job)
     about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
     masked = job.conversations is not None
@@ -330,7 +330,7 @@ def _existing(out: Path, name: str, made_from: str) -> dict[str, object] | None:
         for file, entry in file_records(record["files"], path).items():
             entry.check(out / file)
     except KormoError as error:
-        log.warning("%s is made again: %s", name, error)
+        log.warning("%s is rebuilt: %s", name, error)
         return None
     return record if record.get("made_from") == made_from else None
 

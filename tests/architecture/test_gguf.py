@@ -137,7 +137,7 @@ def _config(**changes: Any) -> Callable[[Path], None]:
     [
         (_other_split, "the ids differ"),
         (_config(model_type="qwen3"), "model_type 'qwen3'"),
-        (_config(rope_theta=1.0), "another model"),
+        (_config(rope_theta=1.0), "different models"),
         (_config(rope_parameters={"rope_type": "yarn", "factor": 2.0, "rope_theta": 5e5}), "RoPE scaling"),
     ],
 )

@@ -137,7 +137,7 @@ def test_a_task_of_slurm_that_fails_or_vanishes_is_told(tmp_path: Path, build: B
     path = write_rows(tmp_path / "a.jsonl", texts(20))
     reader = {"name": "jsonl", "path": str(path)}
     step = {"name": "datatrove", "filter": "regex_filter.RegexFilter", "arguments": {"regex_exp": "("}}
-    with pytest.raises(KormoError, match=r"sources\.s, part \d of stage 0: .*unterminated subpattern"):
+    with pytest.raises(KormoError, match=r"sources\.s, part \d of pass 0: .*unterminated subpattern"):
         build({"reader": reader, "parts": 2}, (step,), executor=slurm)
     (tmp_path / "bin" / "srun").write_text("#!/bin/bash\nexit 9\n")
     with pytest.raises(KormoError, match="died without an error message"):

@@ -134,7 +134,7 @@ def test_missing_and_unreadable_paths_are_told(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     with pytest.raises(KormoError, match="Did you mean 'corpus'"):
         list(folder(FilesParams(path=tmp_path / "corpu")))
-    with pytest.raises(KormoError, match="no file at all"):
+    with pytest.raises(KormoError, match="no files"):
         list(folder(FilesParams(path=tmp_path / "corpus")))
     (tmp_path / "corpus" / "a.bin").write_bytes(b"x")
     with pytest.raises(KormoError, match=r"a\.bin"):

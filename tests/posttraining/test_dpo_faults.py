@@ -100,7 +100,7 @@ def test_pairs_that_are_the_same_are_counted(bench: Bench, capsys: pytest.Captur
     _, built = bench.build(rows=same)
     assert built.preferences["a"].stats["pairs"] == 7 and built.corpora["a"].stats["rejected"] == 5
     told = capsys.readouterr().err
-    assert f"a: 5 of 12 pairs cannot be used, and are kept in {built.corpora['a'].path / 'rejects'}: " in told
+    assert f"a: 5 of 12 pairs cannot be used; they are kept in {built.corpora['a'].path / 'rejects'}: " in told
     assert "the two sides are the same (5)" in told and (built.corpora["a"].path / "rejects").is_dir()
 
 

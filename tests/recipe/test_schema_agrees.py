@@ -35,7 +35,7 @@ BEYOND = (
     "must be above 0", "column, or question", "without kormo.data", "beside kormo.data", "an effect only beside",
     "give a number that is", "both say how long", "takes no such argument", "no such strategy", "without workers",
     "without do_sample", "has no such setting", "no such added token", "is in that language", "which is a file",
-    "among what it reads", "as long as that", "environment variables stand", "of this world", "become tokens",
+    "among what it reads", "as long as that", "environment variables stand", "of this world", "cannot be tokenized",
     "a tokenizer is trained on", "negative length or rate", "moments in the dtype", "products of bfloat16",
     "in a run of", "the two disagree", "the schedule wants",
 )  # fmt: skip
@@ -113,6 +113,7 @@ def files() -> list[Path]:
 @pytest.fixture(autouse=True)
 def _variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KORMO_DATA", str(tmp_path))
+    monkeypatch.setenv("KORMO_EVAL_DATA", str(tmp_path))
     monkeypatch.setenv("KORMO_ENDPOINT", "http://127.0.0.1:1/v1")
     monkeypatch.chdir(ROOT)
 

@@ -176,7 +176,7 @@ def test_a_disagreement_is_found_and_everything_made_again(
     with caplog.at_level(logging.WARNING):
         manifest = tokenize_source(docs[1:], tokenizer, tmp_path, source="mix")
     assert manifest["encoder"] == "tokenizers" and "differ on document" in caplog.text
-    with pytest.raises(KormoError, match="build with the engine t"):
+    with pytest.raises(KormoError, match="use the engine t"):
         tokenize_source(iter(docs[1:]), tokenizer, tmp_path / "stream", source="mix")
 
 

@@ -49,20 +49,20 @@ def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list
     """
     files = list(files)
     unit = _unit_bytes(sum(map(_size, files)))
-    found: list[Unit] = []
+    all_units: list[Unit] = []
     for file in files:
         size = _size(file)
         if file.kind == "parquet":
-            found += _row_groups(file)
+            all_units += _row_groups(file)
         elif size > unit and _has_ranges(file, encoding, text_per_line):
             step = -(-size // -(-size // unit))  # all ranges of a file are equal
             for start in range(0, size, step):
                 end = min(start + step, size)
-                found.append(Unit(file, start, end, end - start))
+                all_units.append(Unit(file, start, end, end - start))
         else:
             packed = file.member is not None or compression(file.path.name)
-            found.append(Unit(file, weight=size * (COMPRESSED if packed else 1)))
-    return found
+            all_units.append(Unit(file, weight=size * (COMPRESSED if packed else 1)))
+    return all_units
 
 
 def _unit_bytes(size: int) -> int:

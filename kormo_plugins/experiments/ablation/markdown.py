@@ -23,6 +23,7 @@ def markdown(record: AblationRecord) -> str:
     for variant, changes in record["variants"].items():
         told = ", ".join(code(f"{key}: {value}") for key, value in changes.items()) or "the base as it is"
         lines.append(f"- **{plain(variant)}**: {told}")
+    lines += [f"- **Warning**: {plain(line)}" for line in record.get("warnings", [])]
     for name, table in record["table"].items():
         better = record["measures"][name]["better"]
         lines += ["", f"## {plain(name)} ({better} is better)", ""]

@@ -22,6 +22,7 @@ from pathlib import Path
 from kormo_plugins.console.child_log import length, raise_full_disk, told_in
 from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.experiments.ablation.indistinct import indistinct
 from kormo_plugins.experiments.ablation.markdown import markdown
 from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
 from kormo_plugins.experiments.ablation.statistics import compare
@@ -93,6 +94,7 @@ class Ablation:
 
     def record(self) -> AblationRecord:
         """The record as JSON values."""
+        cells = [self._cell(cell) for cell in self.cells]
         return {
             "ablation": str(self.path),
             "question": self.spec.question,
@@ -103,9 +105,18 @@ class Ablation:
                 for name, one in self.spec.measure.items()
             },
             "variants": {variant: {**self.spec.changes, **own} for variant, own in self.spec.variants.items()},
-            "cells": [self._cell(cell) for cell in self.cells],
+            "cells": cells,
             "table": self.table(),
+            "warnings": indistinct(self._finished(cells)),
         }
+
+    def _finished(self, cells: Sequence[CellRecord]) -> dict[str, dict[int, CellRecord]]:
+        """Variant -> seed -> cell with measures."""
+        finished: dict[str, dict[int, CellRecord]] = {variant: {} for variant in self.spec.variants}
+        for cell in cells:
+            if cell["measures"]:
+                finished[cell["variant"]][cell["seed"]] = cell
+        return finished
 
     def _cell(self, cell: Cell) -> CellRecord:
         outcome = self.outcomes.get(cell.hash, Outcome("not started"))
@@ -160,7 +171,8 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         if outcome.state == "preempted":
             return EXIT_PREEMPTED
         code = max(code, int(outcome.state == "failed"))
-    save(ablation)
+    for line in save(ablation).get("warnings", []):
+        log(f"warning: {line}")
     return code
 
 
@@ -217,12 +229,13 @@ def _documents_of(recipe: Recipe) -> dict[str, str]:
     return _known[key]
 
 
-def save(ablation: Ablation) -> None:
-    """Writes `ablation.json`, `ablation.md` and `ablation.html`."""
+def save(ablation: Ablation) -> AblationRecord:
+    """Writes `ablation.json`, `ablation.md` and `ablation.html`; returns the record."""
     record = ablation.record()
     write_json(ablation.out / STATE, sealed({"format": SEALED, **record}))
     write_text(ablation.out / "ablation.md", markdown(record))
     write_ablation(record, ablation.out / "ablation.html")
+    return record
 
 
 def _told(outcome: Outcome) -> str:

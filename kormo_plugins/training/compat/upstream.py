@@ -23,7 +23,7 @@ TOUCHED: dict[str, str] = {
     "torch.utils.data:DataLoader._get_iterator": "workers are started while SIGTERM is blocked",
     "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
     "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
-    "transformers.trainer:Trainer._clip_grad_norm": "the gradients to clip are those of the master weights",
+    "transformers.trainer:Trainer._clip_grad_norm": "clips the master weights' gradients, or in the optimizer's step",
     "transformers.trainer:Trainer._get_grad_norm": "the last moment before the optimizer's step",
     "transformers.trainer:Trainer._prepare_inputs": "a stopped step's rows go through the model once more",
     "transformers.trainer:Trainer._get_output_dir": "the folder a checkpoint is written to",
@@ -55,6 +55,7 @@ TOUCHED: dict[str, str] = {
     "transformers.integrations.sdpa_attention:sdpa_attention_forward": "attention of prompts; a step's needs no copies",
     "transformers.modeling_utils:AttentionInterface.__setitem__": "the attention of a step is put in, while decoding",
     "trackio:init": "transformers passes an argument that the trackio which Axolotl pins does not know",
+    "torch:_fused_adamw_": "divides gradients by `grad_scale` of the optimizer: clipping without a pass",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
