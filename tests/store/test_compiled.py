@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -62,3 +63,18 @@ def test_a_folder_that_others_can_write_to_is_not_used(tmp_path: Path, monkeypat
     compiled.folder.cache_clear()
     assert compiled.folder() is None
     compiled.folder.cache_clear()
+
+
+def test_no_kernel_compiles_a_sort_of_numbas() -> None:
+    """numba's sorts take two seconds to compile, more than any kernel of ours; few values are kept in order as they
+    come, many are sorted outside."""
+    slow, seen = [], 0
+    for path in (ROOT / "kormo_plugins").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and any("njit" in ast.unparse(one) for one in node.decorator_list):
+                seen += 1
+                calls = {
+                    ast.unparse(one.func).rpartition(".")[2] for one in ast.walk(node) if isinstance(one, ast.Call)
+                }
+                slow += [f"{path}: {node.name}"] if calls & {"argsort", "sort", "sorted", "unique", "median"} else []
+    assert seen > 80 and not slow
