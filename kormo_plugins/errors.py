@@ -164,11 +164,11 @@ class Faults:
 
     def raise_any(self) -> None:
         """Raises what was found: one error as it is, several as `KormoErrors`; nothing for none."""
-        found = _single(self._found)
-        if len(found) == 1:
-            raise found[0] from found[0].__cause__
-        if found:
-            raise KormoErrors(found)
+        errors = _single(self._found)
+        if len(errors) == 1:
+            raise errors[0] from errors[0].__cause__
+        if errors:
+            raise KormoErrors(errors)
 
 
 def _single(errors: Iterable[KormoError]) -> list[KormoError]:
@@ -189,10 +189,10 @@ def closest(name: str, known: Iterable[str], default: str = "") -> str:
     A name matches by its last dotted part too, so that `kormo.globl_batch` finds `global_batch`.
     """
     names = sorted(set(known))
-    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or difflib.get_close_matches(
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or difflib.get_close_matches(
         name.rsplit(".", 1)[-1], names, n=1, cutoff=0.6
     )
-    return f"Did you mean {found[0]!r}?" if found else default
+    return f"Did you mean {matches[0]!r}?" if matches else default
 
 
 def disk_error(error: OSError, where: Path) -> Exception:
@@ -210,7 +210,7 @@ def disk_error(error: OSError, where: Path) -> Exception:
         return KormoError(
             where=str(error.filename or where),
             found=str(error.strerror),
-            why="it cannot be written" if error.errno == errno.EROFS else "this user may not do that",
+            why="it cannot be written" if error.errno == errno.EROFS else "this user has no permission",
             do="change its rights, or choose a folder that is yours",
         )
     if error.errno in _TOLD:
@@ -255,12 +255,12 @@ def full_disk(where: Path, quota: bool = False) -> KormoError:
     """
     folder = next((path for path in (where, *where.absolute().parents) if path.exists()), Path("/")).resolve()
     mount = next(path for path in (folder, *folder.parents) if os.path.ismount(path) or path == path.parent)
-    left = "the quota is used up" if quota else f"{size(_free_bytes(folder))} free"
+    free = "the quota is used up" if quota else f"{size(_free_bytes(folder))} free"
     return KormoError(
         where=str(where),
-        found=f"{FULL} mounted at {mount} ({left})",
-        why="what was being written could not be finished, and nothing of it is used",
-        do="free some space or choose a folder on another disk, and run the same command again: it goes on",
+        found=f"{FULL} mounted at {mount} ({free})",
+        why="writing could not be finished, and the unfinished part is not used",
+        do="free some space or choose a folder on another disk, and run the same command again: it continues",
     )
 
 
@@ -282,7 +282,7 @@ _TOLD = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "remove the link that leads to itself",
     errno.EIO: "the disk or its network does not answer as it should: check it, then run the same command again",
-    errno.ESTALE: "the file server has lost it: mount the disk again, then run the same command again",
+    errno.ESTALE: "the file server no longer has it: mount the disk again, then run the same command again",
     errno.ENOTDIR: "a part of the path is a file: choose another folder",
 }
 """Error of the system -> what to do."""
@@ -321,7 +321,7 @@ def system_error(error: OSError, where: str, words: Iterable[str] = ()) -> Kormo
         where=str(error.filename or where),
         found=in_words(error),
         why="the system refuses it",
-        do="check the path and the disk; with --traceback the place in the code is shown",
+        do="check the path and the disk; --traceback shows where in the code it happened",
     )
 
 

@@ -110,16 +110,18 @@ def check_step(
     """What every corpus step must keep: no document is lost or made twice, a reason for each that goes, provenance and
     names untouched, the same result again, a whole number as `VERSION`."""
     make = component("corpus_step", name, plugins)
-    assert isinstance(getattr(make, "VERSION", None), int), f"{name}: VERSION is to be a whole number"
+    assert isinstance(getattr(make, "VERSION", None), int), f"{name}: VERSION must be a whole number"
     kept, rejected = run_step(name, texts, values, plugins)
     names = sorted([d.id for d in kept] + [d.id for d, _ in rejected])
-    assert names == sorted(d.id for d in _named(texts)), f"{name}: documents are lost, doubled or renamed"
+    assert names == sorted(d.id for d in _named(texts)), f"{name}: documents are lost, duplicated or renamed"
     for _, reason in rejected:
         assert isinstance(reason, str) and reason.strip(), f"{name}: a document is dropped without a reason"
     for document in kept:
-        assert isinstance(document.text, str), f"{name}: the text of {document.id} is no text"
-        told = (document.source, document.language, document.license)
-        assert told[::2] == ("test", "CC0-1.0") and told[1], f"{name}: {document.id} lost its provenance: {told}"
+        assert isinstance(document.text, str), f"{name}: the text of {document.id} is not a str"
+        provenance = (document.source, document.language, document.license)
+        assert provenance[::2] == ("test", "CC0-1.0") and provenance[1], (
+            f"{name}: {document.id} lost its provenance: {provenance}"
+        )
     again = run_step(name, texts, values, plugins)
     assert (kept, rejected) == again, f"{name}: a second run gives another result"
     step = make(params("corpus_step", name, values, plugins))
@@ -151,12 +153,12 @@ def check_packing(
         for document, start, end in zip(packing.document, packing.start, packing.end, strict=True):
             assert 0 <= start < end <= sizes[document], f"{name}: piece {start}..{end} of {sizes[document]} tokens"
             seen[document, start:end] += 1
-        assert seen.max(initial=0) <= 1, f"{name}: a token lies in two pieces, for {lengths}"
+        assert seen.max(initial=0) <= 1, f"{name}: a token is in two pieces, for {lengths}"
         assert seen.sum() + packing.dropped == sizes.sum(), f"{name}: tokens are lost, for {lengths}"
         used = np.add.reduceat(np.append(packing.end - packing.start, 0), packing.rows[:-1]) if len(sizes) else sizes
         filled = used[np.diff(packing.rows) > 0] if len(packing.rows) > 1 else used[:0]
         assert (filled <= row_length).all(), f"{name}: a row holds more than {row_length} tokens, for {lengths}"
-        assert 0 <= packing.closed < max(len(packing.rows), 1), f"{name}: more closed rows than there are"
+        assert 0 <= packing.closed < max(len(packing.rows), 1), f"{name}: more closed rows than rows"
 
 
 def mixing_counts(
@@ -196,9 +198,9 @@ def check_mixing(
     sizes = dict(rows or {"a": 1000, "b": 10, "c": 300})
     counts = mixing_counts(name, sizes, values, plugins=plugins)
     assert counts.shape == (51, len(sizes)), f"{name}: counts of shape {counts.shape[1:]} for {len(sizes)} sources"
-    assert not counts[0].any(), f"{name}: rows come before step 0"
+    assert not counts[0].any(), f"{name}: there are rows before step 0"
     assert (counts.sum(axis=1) == 8 * np.arange(51)).all(), f"{name}: a step is not one global batch of 8 rows"
-    assert (np.diff(counts, axis=0) >= 0).all(), f"{name}: the rows of a source become fewer"
+    assert (np.diff(counts, axis=0) >= 0).all(), f"{name}: the number of rows of a source decreases"
     fresh = component("mixing", name, plugins)(
         {source: SourceSize(count, count * 64) for source, count in sizes.items()},
         params("mixing", name, values, plugins),
@@ -207,7 +209,9 @@ def check_mixing(
         steps=50,
     )
     for step in (50, 3, 17):
-        assert np.array_equal(fresh.counts(step), counts[step]), f"{name}: step {step} depends on what was asked before"
+        assert np.array_equal(fresh.counts(step), counts[step]), (
+            f"{name}: the counts at step {step} depend on earlier calls"
+        )
     for stage in fresh.stages():
-        assert set(stage) == {"from_step", "shares"}, f"{name}: a stage is `from_step` and `shares`, not {stage}"
+        assert set(stage) == {"from_step", "shares"}, f"{name}: a stage has `from_step` and `shares`, not {stage}"
         assert set(stage["shares"]) == set(sizes), f"{name}: shares of {sorted(stage['shares'])}, not of the sources"

@@ -96,9 +96,9 @@ def test_no_room_is_a_flat_hall() -> None:
 
 HEAVY = {
     "accelerate", "axolotl", "datasets", "datatrove", "deepspeed", "fsspec", "gguf", "gradio", "httpx",
-    "huggingface_hub", "jinja2", "liger_kernel", "llvmlite", "lm_eval", "loguru", "numba", "numpy", "packaging",
-    "plotly", "psutil", "pyarrow", "rich", "safetensors", "scipy", "starlette", "tiktoken", "tokenizers", "torch",
-    "torchao", "transformers", "triton", "trl",
+    "huggingface_hub", "jinja2", "liger_kernel", "llvmlite", "lm_eval", "loguru", "math_verify", "numba", "numpy",
+    "packaging", "plotly", "psutil", "pyarrow", "rich", "safetensors", "scipy", "starlette", "tiktoken", "tokenizers",
+    "torch", "torchao", "transformers", "triton", "trl",
 }  # fmt: skip
 """Libraries that may be imported inside functions: each takes more than a short command has, or brings one that does
 (`safetensors.torch` torch; `loguru`, `starlette` and `llvmlite` come with a neighbour here)."""

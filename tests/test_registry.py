@@ -179,7 +179,7 @@ def test_two_distributions_with_one_name_are_refused_with_both_named(
         ("@hookimpl\ndef kormo_packing():\n    return []\n", "kormo_packing", "Did you mean 'kormo_packings'?"),
         ("def kormo_packings():\n    return []\n", "without @hookimpl", "write `@hookimpl`"),
         ("import no_such_library\n", "the module no_such_library is not installed", "KORMO_PLUGINS"),
-        ("raise SystemExit(3)\n", "ends the program with the status 3", "KORMO_PLUGINS"),
+        ("raise SystemExit(3)\n", "the program exits with status 3", "KORMO_PLUGINS"),
         ("x = (\n", "was never closed", "KORMO_PLUGINS"),
         ("@hookimpl\ndef kormo_packings():\n    raise OSError('its own')\n", "its own", "KORMO_PLUGINS=third-dist"),
         ("@hookimpl\ndef kormo_packings():\n    yield 'mine'\n", "yields 'mine'", "KORMO_PLUGINS=third-dist"),
@@ -201,7 +201,7 @@ def test_a_plugin_that_is_not_sound_is_refused_with_its_distribution_and_the_men
 
 def test_parameters_that_are_no_model_are_told_when_they_are_needed() -> None:
     _module("third_a", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s", params=dict)))
-    with pytest.raises(KormoError, match="no pydantic model"):
+    with pytest.raises(KormoError, match="not a pydantic model"):
         Registry(["third_a"]).params("corpus_step", "shout", {"loudness": 3})
 
 

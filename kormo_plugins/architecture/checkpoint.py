@@ -126,7 +126,7 @@ def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) ->
     for key in settings:
         if key in ID_KEYS:
             raise KormoError(
-                where=where, found=f"the key {key!r}", why="the ids come from the tokenizer", do="remove the key"
+                where=where, found=f"the key {key!r}", why="token ids are set from the tokenizer", do="remove the key"
             )
         if key not in known:
             fix = closest(key, known, "see transformers' GenerationConfig for the names")
@@ -135,6 +135,6 @@ def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) ->
         config = GenerationConfig(**settings, **ids)
         config.validate(strict=True)
     except (ValueError, TypeError) as error:
-        told = " ".join(str(error).split())
-        raise KormoError(where=where, found=told, why="transformers refuses it", do="correct the value") from None
+        message = " ".join(str(error).split())
+        raise KormoError(where=where, found=message, why="transformers refuses it", do="correct the value") from None
     return {"use_cache": True, **config.to_diff_dict()}

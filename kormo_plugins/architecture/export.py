@@ -104,13 +104,13 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     from transformers import AutoConfig
 
     fields = read_json(folder / "config.json")
-    found = fields.get("model_type")
+    actual = fields.get("model_type")
     rope_base(fields, str(folder / "config.json"))
-    if found != model_type:
+    if actual != model_type:
         raise KormoError(
             where=str(folder / "config.json"),
-            found=f"model_type {found!r}",
-            why=f"{model_type!r} is what is converted here",
+            found=f"model_type {actual!r}",
+            why=f"the conversion needs {model_type!r}",
             do=f"name the folder of a {model_type} checkpoint",
         )
     config: PretrainedConfig = AutoConfig.from_pretrained(folder)
@@ -176,7 +176,7 @@ def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -
         raise KormoError(
             where=str(out),
             found=f"an earlier export to {earlier.get('to')}: {', '.join(held[:3])}",
-            why=f"{file or f'a {to} checkpoint'} would take its place, and it would be gone",
+            why=f"{file or f'a {to} checkpoint'} would replace it",
             do="name another folder, or remove this one",
         )
     raise KormoError(
@@ -196,13 +196,13 @@ def check_unchanged(checkpoint: Path) -> None:
     if not (checkpoint / RECORD).is_file():
         return
     record = read_record(checkpoint)
-    for name, told in {**record.get("files", {}), **record.get("beside", {})}.items():
+    for name, checksum in {**record.get("files", {}), **record.get("beside", {})}.items():
         path = checkpoint / name
-        if not path.is_file() or file_checksum(path) != told:
+        if not path.is_file() or file_checksum(path) != checksum:
             raise KormoError(
                 where=str(path),
                 found="missing" if not path.is_file() else "changed since this folder was converted",
-                why=f"{RECORD} has another checksum, that of the model that was compared with its original",
+                why=f"{RECORD} has another checksum: that of the model that was compared with its original",
                 do=f"convert the original again; if the change is meant, remove {checkpoint / RECORD}",
             )
 
@@ -218,7 +218,7 @@ def read_record(checkpoint: Path) -> dict[str, Any]:
     check_shape(path, record, {"from": str, "to": str, "files": dict, "beside": dict}, fix)
     changed = seal_fault(record, unnamed=True)
     if changed:
-        raise KormoError(where=str(path), found=changed, why="it has the checksums of the folder's files", do=fix)
+        raise KormoError(where=str(path), found=changed, why="it holds the checksums of the folder's files", do=fix)
     return record
 
 
@@ -244,8 +244,8 @@ def _verify(first: Path, second: Path, within: float) -> int:
     """Raises if the logits of both folders differ by more than `within`; returns the number of logits compared."""
 
     expected = _logits(first)  # one model in memory at a time: 43 GB each at 10B
-    found = _logits(second)
-    difference = (expected - found).abs().max().item()
+    second_logits = _logits(second)
+    difference = (expected - second_logits).abs().max().item()
     if not difference <= within:  # also refuses NaN
         raise KormoError(
             where=str(first),

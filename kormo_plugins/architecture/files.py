@@ -26,14 +26,14 @@ MakeAll = Callable[[Callable[[str], "torch.Tensor"], Iterable[tuple[str, int]]],
 
 TOKENIZER_SETTINGS = "tokenizer_config.json"
 NOTE = {
-    "how_to_open": "model_type kormo is of the package kormo-plugins; a finished run has the same model as a plain "
-    "Llama in its folder export/, and `kormo export FOLDER --to llama OUT` makes one of any checkpoint"
+    "how_to_open": "model_type kormo needs the package kormo-plugins; a finished run has the same model as a plain "
+    "Llama in its folder export/, and `kormo export FOLDER --to llama OUT` converts any checkpoint"
 }
 """Note in every config.json of the type `kormo`, for users who open the folder without this package."""
 
 VARIANT_NOTE = {
-    "how_to_open": "this model_type is of the package kormo-plugins; where transformers has a class that computes the "
-    "same, a finished run has it in its folder export/"
+    "how_to_open": "this model_type needs the package kormo-plugins; if transformers has a class that computes the "
+    "same, a finished run has the model in its folder export/"
 }
 """The same note for the variants (`variants/`)."""
 
@@ -107,7 +107,10 @@ def weight_files(folder: Path) -> list[Path]:
     names = sorted(set(read_json(index).get("weight_map", {}).values()))
     if not names:
         raise KormoError(
-            where=str(index), found="no weight_map", why="it says where each weight is", do="copy the checkpoint again"
+            where=str(index),
+            found="no weight_map",
+            why="it maps each weight to its file",
+            do="copy the checkpoint again",
         )
     for name in names:
         if Path(name).name != name or not (folder / name).is_file():
@@ -243,7 +246,7 @@ def tokenizer_length(folder: Path) -> int:
         raise KormoError(
             where=str(path),
             found="no such file",
-            why="the model's vocabulary is the tokenizer's",
+            why="the model's vocabulary size comes from the tokenizer",
             do="name a tokenizer's folder",
         )
     return max(Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True).values()) + 1

@@ -28,7 +28,7 @@ def kormo_architectures() -> Iterator[Component]:
         "kormo_post_norm",
         load="kormo_plugins.architecture.variants.families:POST_NORM",
         params="kormo_plugins.architecture.variants.params:PostNormArchitecture",
-        summary="norms on what attention and MLP give, not on what they take; its plain form is OLMo 2",
+        summary="RMSNorm on the outputs of attention and MLP instead of their inputs; its plain form is OLMo 2",
         source="OLMo 2, arXiv 2501.00656",
     )
     yield Component(
@@ -42,13 +42,14 @@ def kormo_architectures() -> Iterator[Component]:
         "kormo_mtp",
         load="kormo_plugins.architecture.variants.families:MTP",
         params="kormo_plugins.architecture.variants.params:MtpArchitecture",
-        summary="kormo that also predicts later tokens in training; its plain form is Llama without those heads",
+        summary="kormo with multi-token prediction in training; its plain form is Llama without the extra heads",
         source="Gloeckle et al. 2024, arXiv 2404.19737",
     )
     yield Component(
         "kormo_moe",
         load="kormo_plugins.architecture.variants.families:MOE",
         params="kormo_plugins.architecture.variants.params:MoeArchitecture",
-        summary="kormo with mixtures of experts, from scratch or upcycled from a dense one; its plain form is Mixtral",
+        summary="kormo with a mixture of experts, from scratch or upcycled from a dense model; its plain form is "
+        "Mixtral",
         source="Mixtral, arXiv 2401.04088; sparse upcycling, Komatsuzaki et al. 2022, arXiv 2212.05055",
     )

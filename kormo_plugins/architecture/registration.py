@@ -97,7 +97,10 @@ def torch_dtype(name: str) -> torch.dtype:
 
     if name not in DTYPES:
         raise KormoError(
-            where="a model's dtype", found=repr(name), why="weights are not stored so", do=f"use {' or '.join(DTYPES)}"
+            where="a model's dtype",
+            found=repr(name),
+            why="weights are not stored in this dtype",
+            do=f"use {' or '.join(DTYPES)}",
         )
     dtype: torch.dtype = getattr(torch, name)
     return dtype

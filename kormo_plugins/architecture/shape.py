@@ -30,16 +30,20 @@ class KormoArchitecture(BaseModel):
         description="key and value heads g of grouped-query attention (arXiv 2305.13245); must divide h"
     )
     head_dim: Count = Field(description="size k of a head; even, as RoPE turns its dimensions in pairs")
-    max_position_embeddings: Count = Field(description="longest sequence in tokens that the model is declared for")
+    max_position_embeddings: Count = Field(description="maximum sequence length in tokens that config.json declares")
     rope_theta: float = Field(gt=0, allow_inf_nan=False, description="base of RoPE's wavelengths (arXiv 2104.09864)")
-    rms_norm_eps: float = Field(gt=0, lt=1, description="added to the mean square in RMSNorm (arXiv 1910.07467)")
-    initializer_range: float = Field(
-        gt=0, le=1, description="standard deviation of the normal that draws the linear and embedding weights"
+    rms_norm_eps: float = Field(
+        gt=0, lt=1, description="epsilon added to the mean square in RMSNorm (arXiv 1910.07467)"
     )
-    tie_word_embeddings: bool = Field(strict=True, description="use the input embedding as the output layer too")
+    initializer_range: float = Field(
+        gt=0, le=1, description="standard deviation of the normal distribution of initial linear and embedding weights"
+    )
+    tie_word_embeddings: bool = Field(
+        strict=True, description="share the weights of the input embedding with the output layer"
+    )
     vocab_multiple: Count = Field(
-        description="the tokenizer's length is rounded up to a multiple of this to give the model's rows V; "
-        "64 or more keeps the output matrix multiply on whole tiles"
+        description="the vocabulary size V is the tokenizer's length rounded up to a multiple of this; 64 or more "
+        "keeps the output matrix product on whole tiles"
     )
 
     @field_validator("num_attention_heads")

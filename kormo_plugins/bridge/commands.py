@@ -34,8 +34,8 @@ def refuse(plan: JobPlan) -> None:
         raise KormoError(
             where=f"axolotl evaluate {path}",
             found="kormo.data",
-            why="Axolotl asks no plugin for the data of this command",
-            do=f"run `kormo eval {out}`; held-out loss: kormo.monitor, while it trains",
+            why="Axolotl does not ask plugins for the data of this command",
+            do=f"run `kormo eval {out}`; for held-out loss set kormo.monitor, which measures it during training",
         )
     if name == "merge-lora" and not plan.adapter:
         raise KormoError(
@@ -48,7 +48,7 @@ def refuse(plan: JobPlan) -> None:
         raise KormoError(
             where=f"axolotl vllm-serve {path}",
             found="a recipe of KORMo's",
-            why="Axolotl would serve the model that this recipe starts from, not the one that it trains",
+            why="Axolotl would serve the model that this recipe starts from, not the one that it produces",
             do=f"run `vllm serve {out / 'export'}`, or talk to it with `kormo chat {out}`",
         )
 

@@ -48,10 +48,10 @@ def guarded(hook: Callable[P, T]) -> Callable[P, T]:
         except KormoError as error:
             stop(error)
         except Exception as error:
-            told = system_error(error, COMMAND) if isinstance(error, OSError) else disk_error_in(error)
-            if told is not None and not os.environ.get("KORMO_TRACEBACK"):
-                stop(told)
-            if told is None and rank() == 0:
+            message = system_error(error, COMMAND) if isinstance(error, OSError) else disk_error_in(error)
+            if message is not None and not os.environ.get("KORMO_TRACEBACK"):
+                stop(message)
+            if message is None and rank() == 0:
                 print(report_this(), file=sys.stderr, flush=True)
             raise
 

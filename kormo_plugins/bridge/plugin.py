@@ -344,8 +344,8 @@ def _register_other(recipe: Path, plugin: BasePlugin, cfg: DictDefault) -> None:
         raise KormoError(
             where=f"{recipe}: plugins",
             found=type(plugin).__name__,
-            why=f"this plugin, which is none of ours, fails where it registers ({in_words(error)})",
-            do="report it to its author, or remove it from the recipe; KORMO_TRACEBACK=1 shows the place",
+            why=f"this plugin, which is not part of kormo-plugins, fails while registering ({in_words(error)})",
+            do="report it to its author, or remove it from the recipe; KORMO_TRACEBACK=1 shows the traceback",
         ) from error
 
 

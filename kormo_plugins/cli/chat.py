@@ -18,10 +18,18 @@ MOST = 2
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN [RUN]")
 @click.option("--think/--no-think", default=False, show_default=True, help="Let a chat model reason first.")
-@click.option("--max-new-tokens", default=256, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
+@click.option(
+    "--max-new-tokens",
+    default=256,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Maximum length of an answer, in tokens.",
+)
 @click.option("--web", is_flag=True, help="Serve a page on 127.0.0.1 instead; compares up to two models.")
 @click.option("--port", type=int, help="Port of the page; by default the first free one from 7860.")
-@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="As kormo.plugins in a recipe does.")
+@click.option(
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this plugin module too, like kormo.plugins."
+)
 def chat(
     models: tuple[Path, ...], think: bool, max_new_tokens: int, web: bool, port: int | None, modules: tuple[str, ...]
 ) -> None:
@@ -34,7 +42,7 @@ def chat(
         raise KormoError(
             where="kormo chat",
             found=f"{len(models)} models",
-            why="one is asked in the terminal, two side by side on the page",
+            why="the terminal takes one model, the page up to two side by side",
             do="name one, or two with --web",
         )
     speakers = [open_speaker(model, modules) for model in models]
@@ -42,13 +50,13 @@ def chat(
         raise KormoError(
             where="kormo chat: --think",
             found=f"{' and '.join(speaker.name for speaker in speakers)}: no chat model",
-            why="a base model goes on with a text; only a chat model reasons before it answers",
+            why="a base model continues a text; only a chat model reasons before it answers",
             do="leave --think out, or name a stage after `kormo.role: chat`",
         )
     if web:
         return serve(speakers, port)
     speaker = speakers[0]
-    kind = "answers" if speaker.is_chat else "is a base model and goes on with a text"
+    kind = "answers" if speaker.is_chat else "is a base model and continues a text"
     click.echo(f"{speaker.name} {kind}. {_help(speaker)}")
     _conversation(speaker, Wish(think, max_new_tokens))
 

@@ -23,7 +23,7 @@ FOLDER = click.Path(path_type=Path)
 
 @click.group()
 def checkpoint() -> None:
-    """Look at checkpoints, convert and consolidate them."""
+    """List, convert, consolidate and fetch checkpoints."""
 
 
 @checkpoint.command("list")
@@ -36,13 +36,13 @@ def list_(run: Path, hashes: bool, as_json: bool) -> None:
         raise KormoError(
             where=str(run),
             found="no such folder",
-            why="checkpoints are in a run's output folder",
+            why="checkpoints are read from the output folder of a run",
             do="correct the path",
         )
-    found = [_described(folder, hashes) for folder in checkpoints(run)]
+    entries = [_described(folder, hashes) for folder in checkpoints(run)]
     if as_json:
-        return print_json(found)
-    if not found:
+        return print_json(entries)
+    if not entries:
         return click.echo(f"{run} holds no checkpoint")
     rows = [
         (
@@ -52,14 +52,16 @@ def list_(run: Path, hashes: bool, as_json: bool) -> None:
             "yes" if entry["milestone"] else "",
             _writer(entry),
         )
-        for entry in found
+        for entry in entries
     ]
     print_table(("checkpoint", "state", "size", "milestone", "written by"), rows)
 
 
 @checkpoint.command()
 @click.argument("folder", type=FOLDER, metavar="CHECKPOINT")
-@click.option("--workers", default=1, show_default=True, help="Processes; each has one rank's states in memory.")
+@click.option(
+    "--workers", default=1, show_default=True, help="Parallel processes; each holds the states of one rank in memory."
+)
 @json_option
 def universal(folder: Path, workers: int, as_json: bool) -> None:
     """Make a DeepSpeed CHECKPOINT readable for any number of ranks.
@@ -81,10 +83,10 @@ def universal(folder: Path, workers: int, as_json: bool) -> None:
     type=click.Choice(["float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="Of the written weights; float32 keeps the master weights.",
+    help="Dtype of the written weights; float32 keeps the master weights.",
 )
 @click.option(
-    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this plugin module too, like kormo.plugins."
 )
 @json_option
 def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], as_json: bool) -> None:
@@ -92,24 +94,32 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 
     The result is opened and compared before it is renamed to OUT.
     """
-    found = write(folder, out, dtype, modules)
+    written = write(folder, out, dtype, modules)
     if as_json:
-        return print_json({"checkpoint": folder, "path": out, "dtype": dtype, **found})
-    click.echo(f"{out}: step {found['step']}, {found['weights']} weights in {dtype}, {found['bytes']:,} bytes")
-    click.echo(f"opened and compared; {found['compared']} weights equal the checkpoint's own copy in its own dtype")
+        return print_json({"checkpoint": folder, "path": out, "dtype": dtype, **written})
+    click.echo(f"{out}: step {written['step']}, {written['weights']} weights in {dtype}, {written['bytes']:,} bytes")
+    click.echo(f"opened and compared; {written['compared']} weights equal the checkpoint's own copy in its own dtype")
 
 
 @checkpoint.command()
 @click.argument("repository", metavar="OWNER/NAME")
-@click.option("--every", metavar="TOKENS", help="Only one per this many tokens: 500M, 50B. By default all.")
-@click.option("--tokens-per-step", type=click.IntRange(min=1), help="Needed if the names of revisions have no tokens.")
-@click.option("--out", type=FOLDER, help="A folder for each checkpoint, below this one. Without it they are listed.")
+@click.option("--every", metavar="TOKENS", help="Select one revision per this many tokens (500M, 50B). [default: all]")
+@click.option(
+    "--tokens-per-step",
+    type=click.IntRange(min=1),
+    help="Tokens per optimizer step, for revisions whose names give only the step.",
+)
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Download each checkpoint into a folder below this one; without it, they are only listed.",
+)
 @click.option(
     "--sha256",
     "identities",
     multiple=True,
     metavar="REVISION=HEX",
-    help="Of a revision's SHA256SUMS, as its author published it elsewhere; may be repeated.",
+    help="SHA-256 of a revision's SHA256SUMS, as its author published it elsewhere; may be repeated.",
 )
 @json_option
 def fetch(
@@ -127,8 +137,8 @@ def fetch(
     A checkpoint with a list of its files (SHA256SUMS) is only renamed into place if every file matches it.
     """
     expected = _identities(identities, out)
-    found = hub_revisions.of_model(repository, tokens_per_step)
-    chosen = hub_revisions.spaced(found, hub_revisions.amount(every)) if every else found
+    revisions = hub_revisions.of_model(repository, tokens_per_step)
+    chosen = hub_revisions.spaced(revisions, hub_revisions.amount(every)) if every else revisions
     _refuse_unknown(expected, [point.name for point in chosen], repository)
     fetched = {
         p.name: hub_revisions.fetch(repository, p, out, identity=expected.get(p.name)) if out else None for p in chosen
@@ -164,7 +174,8 @@ def _identities(given: tuple[str, ...], out: Path | None) -> dict[str, str]:
         raise KormoError(
             where="kormo checkpoint fetch --sha256",
             found=repr(wrong[0]) if wrong else "a revision twice" if out else "no --out",
-            why="it is a revision and the 64 digits of its list, which are compared with what is downloaded",
+            why="it takes the name of a revision and the 64 hexadecimal digits of its SHA256SUMS, with which the "
+            "download is compared",
             do="write --out DIR --sha256 step-1000=HEX, as `kormo publish` printed it",
         )
     return found

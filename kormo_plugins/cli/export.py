@@ -32,7 +32,7 @@ PLAIN = "llama"
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
-    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this plugin module too, like kormo.plugins."
 )
 @click.option(
     "--quantize",
@@ -52,12 +52,12 @@ def export(
     `gguf` is the format of llama.cpp, Ollama and LM Studio, with a Modelfile beside it; every tensor in it is compared
     with the checkpoint's.
     """
-    here = _model_type(checkpoint)
+    model_type = _model_type(checkpoint)
     if quantize is not None and layout != GGUF:
         raise KormoError(
             where="kormo export: --quantize",
             found=f"{quantize} with --to {layout}",
-            why="only a GGUF is quantized here; other layouts keep every bit",
+            why="only a GGUF can be quantized; other layouts keep the weights as they are",
             do="add --to gguf, or leave --quantize out",
         )
     reason = fault(checkpoint) if (checkpoint / MARKER).is_file() else None
@@ -69,13 +69,13 @@ def export(
             do="take another checkpoint of the run, or train the stage again",
         )
     replaced = (folder / RECORD).is_file()
-    found, what = _converted(checkpoint, here, layout, folder, modules, quantize)
+    found, what = _converted(checkpoint, model_type, layout, folder, modules, quantize)
     card = export_card(checkpoint, folder)
     if card is None:
         missing = ", ".join(name for name in NEEDED if not (checkpoint / name).is_file())
         click.echo(f"no model card: {checkpoint} is not a finished run (it has no {missing})", err=True)
     if as_json:
-        record = {"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card}
+        record = {"checkpoint": checkpoint, "from": model_type, "to": layout, "path": folder, "card": card}
         return print_json({**record, "replaced": replaced, **found})
     click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
     if replaced:
@@ -83,27 +83,27 @@ def export(
     click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, {equality(found)}")
     if layout == GGUF:
         click.echo(
-            "llama.cpp does not compose text: send Hangul as NFC (decomposed, NFD, it gets other ids than trained)"
+            "llama.cpp does not apply Unicode normalization: send Hangul as NFC (NFD gets other ids than in training)"
         )
     if card is not None:
-        click.echo(f"{card}: what the run recorded")
+        click.echo(f"{card}: model card, from the records of the run")
 
 
 def _converted(
-    checkpoint: Path, here: str, layout: str, folder: Path, modules: tuple[str, ...], quantize: str | None
+    checkpoint: Path, model_type: str, layout: str, folder: Path, modules: tuple[str, ...], quantize: str | None
 ) -> tuple[Exported, str]:
     """Converts; returns the statistics, and the unit of `compared` in them."""
     components = registry(modules)
     if layout == GGUF:
         return export_gguf(checkpoint, folder, quantize), "tensors"
-    if layout == here:
+    if layout == model_type:
         raise KormoError(
             where="kormo export: --to",
             found=repr(layout),
             why=f"{checkpoint} has this layout already",
             do="copy the folder",
         )
-    own = components.load("architecture", here) if here in components.names("architecture") else None
+    own = components.load("architecture", model_type) if model_type in components.names("architecture") else None
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     plain = own.plain_type(config) if isinstance(own, HasPlainForm) else PLAIN
     if own is not None and plain is not None and layout == plain:
@@ -111,27 +111,27 @@ def _converted(
     elif layout == PLAIN and plain not in (PLAIN, None):
         raise KormoError(
             where="kormo export: --to",
-            found=f"{layout}, of a checkpoint of the type {here}",
+            found=f"{layout}, of a checkpoint of the type {model_type}",
             why=f"it has no Llama form: transformers computes the same as {plain}",
             do=f"write --to {plain}",
         )
     elif layout == PLAIN:
-        convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
+        convert = components.load("architecture", model_type, f"{checkpoint / 'config.json'}: model_type").export_llama
     else:
         families = components.names("architecture")
         if layout not in families:
-            layouts = [GGUF, *(families if here == PLAIN else [plain] if plain else [])]
+            layouts = [GGUF, *(families if model_type == PLAIN else [plain] if plain else [])]
             raise KormoError(
                 where="kormo export: --to",
                 found=repr(layout),
-                why=f"a checkpoint of the type {here} has no such form; there are: {', '.join(layouts)}",
+                why=f"a checkpoint of the type {model_type} has no such form; there are: {', '.join(layouts)}",
                 do=closest(layout, {*layouts, *families}, f"write --to {layouts[-1]}"),
             )
         family = components.load("architecture", layout, "kormo export: --to")
-        if here != PLAIN or not isinstance(family, ImportsLlama):
+        if model_type != PLAIN or not isinstance(family, ImportsLlama):
             raise KormoError(
                 where=f"{checkpoint / 'config.json'}: model_type",
-                found=f"from {here!r} to {layout!r}",
+                found=f"from {model_type!r} to {layout!r}",
                 why=f"conversions go from and to the layout {PLAIN!r}",
                 do=f"export to {PLAIN} first",
             )

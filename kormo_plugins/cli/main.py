@@ -24,11 +24,11 @@ from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, disk_error
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
     "chat": ("kormo_plugins.cli.chat:chat", "Talk to the model of RUN: a finished run, a checkpoint or an export."),
-    "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "Look at checkpoints, convert and consolidate them."),
-    "data": ("kormo_plugins.cli.data.commands:data", "Build, look at and check the data of a recipe."),
+    "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "List, convert, consolidate and fetch checkpoints."),
+    "data": ("kormo_plugins.cli.data.commands:data", "Build, inspect and verify the data of a recipe."),
     "eval": (
         "kormo_plugins.cli.eval.commands:evaluate",
-        "Score a checkpoint on benchmarks, and find needles in haystacks.",
+        "Score a checkpoint on benchmarks and on needle in a haystack.",
     ),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
     "init": (
@@ -48,7 +48,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "release": ("kormo_plugins.cli.release:release", "Write a folder with which others can verify and repeat a run."),
     "report": (
         "kormo_plugins.cli.report:report",
-        "A page on a run, a chain, an ablation, or several runs side by side.",
+        "Write a page on a run, a chain, an ablation, or several runs side by side.",
     ),
     "reproduce": ("kormo_plugins.cli.release:reproduce", "Check a release, or build it again and compare."),
     "run": ("kormo_plugins.cli.run:run", "Run the stages of CHAIN, a file of recipes/chains/."),
@@ -102,11 +102,11 @@ class Nouns(LazyGroup):
             if received():
                 raise Terminated from error
             command = f"kormo {ctx.invoked_subcommand or ''}".strip()
-            told = _of_the_system(error, command, ctx.meta[WORDS])
-            if told is not None and not _with_traceback(ctx):
-                click.echo(told.render(), err=True)
+            message = _of_the_system(error, command, ctx.meta[WORDS])
+            if message is not None and not _with_traceback(ctx):
+                click.echo(message.render(), err=True)
                 ctx.exit(EXIT_BAD_INPUT)
-            if told is None:
+            if message is None:
                 click.echo(report_this(), err=True)
             raise
 
@@ -125,7 +125,7 @@ def _with_traceback(ctx: click.Context) -> bool:
 @click.version_option(__version__, prog_name="kormo")
 @click.option("--traceback", is_flag=True, help="Show the traceback of an error (also: KORMO_TRACEBACK=1).")
 def cli(traceback: bool) -> None:
-    """KORMo for Axolotl: look at plugins, recipes, data and runs.
+    """KORMo for Axolotl: inspect plugins, recipes, data and runs.
 
     Training itself is `axolotl train RECIPE`.
     """
@@ -139,7 +139,7 @@ def main() -> None:
         cli(prog_name="kormo")
     except Terminated as end:
         ending()
-        print("kormo: stopped by SIGTERM; what is finished is kept, and the same command goes on", file=sys.stderr)
+        print("kormo: stopped by SIGTERM; finished work is kept, and the same command continues", file=sys.stderr)
         sys.exit(end.code)
     except BrokenPipeError:  # `kormo … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

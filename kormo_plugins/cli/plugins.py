@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 kind_option = click.option("--kind", help="Only components of this kind (packing, reader, …).")
 module_option = click.option(
-    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this plugin module too, like kormo.plugins."
 )
 
 
@@ -115,7 +115,7 @@ def hooks(as_json: bool) -> None:
 
 @plugins.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the distribution; by default that of the folder.")
+@click.option("--name", help="Name of the distribution. [default: name of the folder]")
 @json_option
 def new(folder: Path, name: str | None, as_json: bool) -> None:
     """Write a plugin distribution into FOLDER: a corpus step and a mixing policy, with passing tests."""
@@ -178,8 +178,8 @@ def _parameter(name: str, field: Any) -> dict[str, object]:
     """A field of a pydantic model as JSON values; without `default` if it is required."""
     annotation = field.annotation
     hint = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-    told = {"name": name, "type": hint, "required": field.is_required(), "description": field.description or ""}
-    return told if field.is_required() else told | {"default": field.get_default(call_default_factory=True)}
+    entry = {"name": name, "type": hint, "required": field.is_required(), "description": field.description or ""}
+    return entry if field.is_required() else entry | {"default": field.get_default(call_default_factory=True)}
 
 
 def _place(loaded: object) -> str:

@@ -28,9 +28,16 @@ DIFFERENT = 1
 @click.argument("run", type=FOLDER)
 @click.argument("folder", type=FOLDER, metavar="DIR")
 @click.option(
-    "--checkpoint", "steps", multiple=True, type=int, metavar="STEP", help="Include it, to repeat a window from."
+    "--checkpoint",
+    "steps",
+    multiple=True,
+    type=int,
+    metavar="STEP",
+    help="Include this checkpoint, from which others can repeat steps; may be repeated.",
 )
-@click.option("--sign", "key", type=FOLDER, metavar="KEY", help="Sign the list with this SSH key: SHA256SUMS.sig.")
+@click.option(
+    "--sign", "key", type=FOLDER, metavar="KEY", help="Sign SHA256SUMS with this SSH key (writes SHA256SUMS.sig)."
+)
 @json_option
 def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, as_json: bool) -> None:
     """Write a folder with which others can verify and repeat a run.
@@ -47,7 +54,7 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, a
         was, has = ("changed", "it as it is now") if card.is_file() else ("removed", "no card of the run")
         click.echo(f"kormo: {card} was {was} after the run had ended; the release holds {has}", err=True)
     for recipe in recipes_gone(run):
-        click.echo(f"kormo: {recipe} is gone; the release has what it said only as resolved", err=True)
+        click.echo(f"kormo: {recipe} no longer exists; the release holds only its resolved values", err=True)
     if as_json:
         return print_json({"path": folder, "identity": identity, "runs": [r.name for r in read_index(folder)]})
     click.echo(f"{folder}: {', '.join(r.name for r in read_index(folder))}")
@@ -59,12 +66,12 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, a
 @click.option("--check", "mode", flag_value="check", default=True, help="Verify files and records. [default]")
 @click.option("--build", "mode", flag_value="build", help="Rebuild everything from its sources and compare.")
 @click.option("--steps", metavar="A-B", help="Repeat the steps after A up to B, from the release's checkpoint A.")
-@click.option("--run", "name", metavar="NAME", help="With --steps: the run of the release.")
+@click.option("--run", "name", metavar="NAME", help="With --steps: name of the run in the release.")
 @click.option("--identity", metavar="SHA256", help="Identity of the release, as published by its author.")
 @click.option("--signed-by", "key", type=FOLDER, metavar="KEY.pub", help="The author's SSH key, published elsewhere.")
-@click.option("--signer", metavar="ID", help="Who signed it with sigstore: an e-mail address, a workflow.")
+@click.option("--signer", metavar="ID", help="Signer of the sigstore bundle: an e-mail address or a workflow.")
 @click.option("--issuer", metavar="URL", help="With --signer: the issuer of that identity.")
-@click.option("--out", type=FOLDER, help="Where to build; needed with --build and --steps.")
+@click.option("--out", type=FOLDER, help="New folder to build in; required with --build and --steps.")
 @click.option(
     "--tolerance", default=0.0, show_default=True, help="Maximum relative difference of losses; 0: bit-identical."
 )
@@ -89,21 +96,21 @@ def reproduce(
     The exit status is 1 if there is a difference.
     """
     found = verify(folder, Author(identity, key, signer, issuer))
-    here = list(differences_here(folder)) if not found else []
+    environment = list(differences_here(folder)) if not found else []
     if not found and (steps is not None or mode == "build"):
         plan = Plan(
             folder, _new(out), lambda recipe: [axolotl(), "train", str(recipe), "--launcher", "python"], tolerance, say
         )
         found = build(plan) if steps is None else repeat_steps(plan, *_window(steps), name)
-    _show(found, here, as_json)
+    _show(found, environment, as_json)
     raise click.exceptions.Exit(DIFFERENT if found else 0)
 
 
-def _show(found: list[Finding], here: list[Finding], as_json: bool) -> None:
+def _show(found: list[Finding], environment: list[Finding], as_json: bool) -> None:
     if as_json:
-        return print_json({"differs": [str(f) for f in found], "environment": [str(f) for f in here]})
-    for finding in here:
-        click.echo(f"here, not in the release: {finding}", err=True)
+        return print_json({"differs": [str(f) for f in found], "environment": [str(f) for f in environment]})
+    for finding in environment:
+        click.echo(f"this machine differs from the release: {finding}", err=True)
     for finding in found:
         click.echo(f"differs: {finding}")
     if not found:
@@ -115,7 +122,7 @@ def _new(out: Path | None) -> Path:
         raise KormoError(
             where="kormo reproduce --out",
             found="nothing" if out is None else f"{out}, which is not empty",
-            why="what is built again needs a place of its own, where nothing is reused",
+            why="a rebuild needs a new folder, so that nothing is reused",
             do="name a new folder",
         )
     return out
@@ -125,6 +132,9 @@ def _window(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)-(\d+)", text)
     if match is None:
         raise KormoError(
-            where="kormo reproduce --steps", found=repr(text), why="it is a first and a last step", do="write 100-200"
+            where="kormo reproduce --steps",
+            found=repr(text),
+            why="it takes a first and a last step",
+            do="write 100-200",
         )
     return int(match[1]), int(match[2])

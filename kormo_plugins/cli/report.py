@@ -16,11 +16,11 @@ from kormo_plugins.reporting.page import write_report
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write.  [default: report.html in the run's folder; for several runs, here]",
+    help="File to write.  [default: report.html in the run's folder; for several runs, in the current folder]",
 )
 @json_option
 def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
-    """A page on a run, a chain, an ablation, or several runs side by side.
+    """Write a page on a run, a chain, an ablation, or several runs side by side.
 
     RUN is an output folder, or a chain's or an ablation's.
     """

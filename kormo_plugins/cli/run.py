@@ -65,8 +65,8 @@ def command(chain: Chain, stage: Stage, recipe: Path) -> Sequence[str]:
 
 def _environment() -> None:
     """Puts this environment's programs first on PATH, since Axolotl starts launchers by name."""
-    here = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
+    programs = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
 
 
 def _show(record: Record, as_json: bool) -> None:

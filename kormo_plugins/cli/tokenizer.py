@@ -27,7 +27,7 @@ text_option = click.option(
     multiple=True,
     required=True,
     metavar="FILES…",
-    help="Text, JSONL, JSONL.zst, or folders of them.",
+    help="Files of text, JSONL or JSONL.zst, or folders of them.",
 )
 
 
@@ -52,7 +52,7 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
         raise KormoError(
             where="kormo tokenizer train: --out",
             found=f"{out}, which is not empty",
-            why="a tokenizer has a folder of its own",
+            why="a tokenizer needs a folder of its own",
             do="name a new folder, or remove this one",
         )
     _check_files("kormo tokenizer train", files)
@@ -70,7 +70,9 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
 @tokenizer.command(cls=ManyValues)
 @click.argument("names", nargs=-1, required=True, metavar="TOKENIZER…")
 @text_option
-@click.option("--terms", type=click.Path(path_type=Path), help="File of words to count in the vocabulary, one a line.")
+@click.option(
+    "--terms", type=click.Path(path_type=Path), help="File of words to look up in the vocabulary, one per line."
+)
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page of plots.")
 @json_option
 def report(
@@ -85,7 +87,7 @@ def report(
             where="kormo tokenizer report: --page",
             found=f"{page}",
             why=f"there is no folder {page.parent}",
-            do="make it",
+            do="create it",
         )
     _check_files("kormo tokenizer report", files)
     result = measure(names, files, _terms(terms) if terms else ())
@@ -96,7 +98,7 @@ def report(
         return print_json(result)
     click.echo(f"{result['documents']:,} documents, {result['bytes']:,} bytes")
     for reason, count in result["rejected"].items():
-        click.echo(f"left out: {count:,} ({reason})")
+        click.echo(f"excluded: {count:,} ({reason})")
     click.echo(table(result))
     for name, one in result["tokenizers"].items():
         click.echo(
@@ -120,7 +122,7 @@ def _choice(recipe: Path) -> tuple[str, object, Any, str]:
         raise KormoError(
             where=f"{where}: name",
             found=repr(name) if name else "nothing",
-            why="`name` says which tokenizer is trained",
+            why="`name` selects the tokenizer to train",
             do=f"set it to one of: {', '.join(components.names('tokenizer'))}",
         )
     return name, components.params("tokenizer", name, values, where), components, where
@@ -141,6 +143,6 @@ def _terms(path: Path) -> list[str]:
         raise KormoError(
             where="kormo tokenizer report: --terms",
             found=f"{path}: {in_words(error)}",
-            why="it is read as UTF-8 text, one word a line",
+            why="it must be UTF-8 text with one word per line",
             do="check the path and its encoding",
         ) from None

@@ -36,7 +36,9 @@ class AfterDashes(click.Command):
 @click.command(cls=AfterDashes, options_metavar="[OPTIONS]")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE…] [-- LAUNCHER OPTIONS]")
-@click.option("--launcher", type=click.Choice(["accelerate", "torchrun", "python"]), help="As for `axolotl train`.")
+@click.option(
+    "--launcher", type=click.Choice(["accelerate", "torchrun", "python"]), help="Launcher, as for `axolotl train`."
+)
 @click.option("--dry-run", is_flag=True, help="Print the resulting recipe; start nothing.")
 @click.pass_context
 def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: str | None, dry_run: bool) -> None:
@@ -48,17 +50,17 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
 
     A key is a dotted path into the recipe, `[0]` an element of a list, a value is YAML: `null`, `[a, b]`, `{a: 1}`.
     """
-    found = parse(changes, recipe)
-    resolved = changed(recipe, found)
+    overrides = parse(changes, recipe)
+    resolved = changed(recipe, overrides)
     if dry_run:
         click.echo(recipe_yaml(from_here(resolved.resolved)), nl=False)
         return
     program = axolotl()  # before anything is written
-    asked = resolved.output_dir / REQUESTED
-    if not says(asked, text_of(resolved, found)):  # all nodes of a run are started with the same command
+    requested = resolved.output_dir / REQUESTED
+    if not says(requested, text_of(resolved, overrides)):  # all nodes of a run are started with the same command
         refuse_occupied(resolved.output_dir)
-        write(resolved, found, asked)
-    become([program, "train", str(asked), *launcher_words(launcher, ctx.obj)])
+        write(resolved, overrides, requested)
+    become([program, "train", str(requested), *launcher_words(launcher, ctx.obj)])
 
 
 def says(path: Path, text: str) -> bool:
@@ -88,12 +90,15 @@ def axolotl() -> str:
         KormoError: not found.
     """
     beside = Path(sys.executable).parent / "axolotl"
-    found = str(beside) if beside.is_file() else shutil.which("axolotl")
-    if found is None:
+    program = str(beside) if beside.is_file() else shutil.which("axolotl")
+    if program is None:
         raise KormoError(
-            where="kormo train", found="no program `axolotl`", why="it is what trains", do="pip install kormo-plugins"
+            where="kormo train",
+            found="no program `axolotl`",
+            why="`kormo train` runs it",
+            do="pip install kormo-plugins",
         )
-    return found
+    return program
 
 
 def become(command: list[str]) -> object:

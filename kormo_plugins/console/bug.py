@@ -34,8 +34,8 @@ def where_to_report() -> str:
 
 
 def _versions() -> list[str]:
-    found = [f"{PACKAGE} {_version(PACKAGE)}", f"python {platform.python_version()}"]
-    return [*found, *(f"{name} {_version(name)}" for name in SHOWN)]
+    lines = [f"{PACKAGE} {_version(PACKAGE)}", f"python {platform.python_version()}"]
+    return [*lines, *(f"{name} {_version(name)}" for name in SHOWN)]
 
 
 def _version(name: str) -> str:

@@ -28,12 +28,12 @@ def told_in(log: Path, begin: int) -> KormoError | None:
     try:
         with log.open("rb") as file:
             file.seek(max(begin, log.stat().st_size - TAIL))
-            found = _MESSAGE.findall(file.read().decode("utf-8", "replace"))
+            matches = _MESSAGE.findall(file.read().decode("utf-8", "replace"))
     except OSError:
         return None
-    if not found:
+    if not matches:
         return None
-    where, what, why, do = found[-1]
+    where, what, why, do = matches[-1]
     return KormoError(where=where, found=what, why=why, do=do)
 
 

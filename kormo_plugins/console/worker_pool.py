@@ -82,7 +82,7 @@ def workers(
             raise KormoError(
                 where=where,
                 found=f"one of {number} worker processes died without an error message",
-                why="the system killed it; most often there was not enough memory for so many",
-                do="run it again with fewer workers: what is finished is kept",
+                why="the system killed it, usually because memory was not enough for that many workers",
+                do="run it again with fewer workers: finished work is kept",
             ) from None
         raise

@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,7 @@ from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.passes.across import Signed, sign_all
 from kormo_plugins.corpus.passes.decide import decide
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
+from kormo_plugins.corpus.passes.local import RunParts, local_parts
 from kormo_plugins.corpus.passes.marks import read_mark
 from kormo_plugins.corpus.passes.stage import work
 from kormo_plugins.corpus.readers.mapping.mapped import refuse_unmapped
@@ -88,11 +89,13 @@ def build_source(
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
     _begin(out / "work")
-    for stage in range(len(job.segments) + 1):
-        with watch(f"{name}, {_label(job, stage)}") as progress:
-            _run(job, stage, recipe, workers, progress)
-        if stage < len(job.segments):
-            decide(job, stage, recipe.held_out, signed)
+    with ExitStack() as processes:
+        in_processes = _processes(job, recipe, workers, processes)
+        for stage in range(len(job.segments) + 1):
+            with watch(f"{name}, {_label(job, stage)}") as progress:
+                _run(job, stage, in_processes, progress)
+            if stage < len(job.segments):
+                decide(job, stage, recipe.held_out, signed)
     stats = _statistics(job)
     if not stats["documents"]:
         raise _nothing_left(job, stats)
@@ -219,14 +222,18 @@ def _version(component: object) -> object:
 
 def funnel(name: str, stats: Mapping[str, Any]) -> str:
     """One line from the statistics of `build_source`: documents read, and those dropped by each step, with reasons."""
-    told = [f"{stats['read']['documents']:,} documents read"]
+    parts = [f"{stats['read']['documents']:,} documents read"]
     for step in stats["steps"]:
-        told += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
+        parts += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
         if step["rejects"]:
-            most = sorted(step["rejects"].items(), key=lambda item: -item[1])
-            why = ", ".join(f"{reason} {count:,}" for reason, count in most[:3]) + (", …" if len(most) > 3 else "")
-            told.append(f"{step['name']} dropped {sum(step['rejects'].values()):,} ({why})")
-    return f"{name}: " + "; ".join([*told, f"{stats['documents']:,} kept, {stats['held_out']['documents']:,} held out"])
+            reasons = sorted(step["rejects"].items(), key=lambda item: -item[1])
+            why = ", ".join(f"{reason} {count:,}" for reason, count in reasons[:3]) + (
+                ", …" if len(reasons) > 3 else ""
+            )
+            parts.append(f"{step['name']} dropped {sum(step['rejects'].values()):,} ({why})")
+    return f"{name}: " + "; ".join(
+        [*parts, f"{stats['documents']:,} kept, {stats['held_out']['documents']:,} held out"]
+    )
 
 
 def _label(job: SourceBuild, stage: int) -> str:
@@ -239,22 +246,36 @@ def _label(job: SourceBuild, stage: int) -> str:
     return f"{stage + 1} of {total}: {', '.join((['read'] if stage == 0 else []) + steps)}"
 
 
-def _run(job: SourceBuild, stage: int, recipe: CorpusRecipe, workers: int, progress: Callable[[int], None]) -> None:
-    todo = [part for part in range(job.parts) if not job.done(stage, part)]
-    local = recipe.executor.name == "local"
+def _processes(job: SourceBuild, recipe: CorpusRecipe, workers: int, open_: ExitStack) -> RunParts | None:
+    """What runs the parts in other processes; None: this process does.
+
+    Args:
+        open_: closes the processes of this machine.
+    """
+    executor = recipe.executor
+    local = executor.name == "local"
     # A cluster has its own capacity: it gets all parts at once unless the recipe sets a limit.
-    workers = min(recipe.executor.workers or (workers if local else len(todo)), len(todo) or 1)
+    workers = min(executor.workers or (workers if local else job.parts), job.parts)
     if local and workers == 1:
+        return None
+    if local and not executor.options:
+        return open_.enter_context(local_parts(job, workers))
+    from kormo_plugins.corpus.passes.engine import run
+
+    return lambda stage, todo: run(job, stage, executor, workers)
+
+
+def _run(job: SourceBuild, stage: int, in_processes: RunParts | None, progress: Callable[[int], None]) -> None:
+    todo = [part for part in range(job.parts) if not job.done(stage, part)]
+    if in_processes is None:
         for part in todo:
             work(job, stage, part, progress)
     elif todo:
-        from kormo_plugins.corpus.passes.engine import run
-
         over = Event()
         watcher = Thread(target=_look, args=(job, stage, progress, over), daemon=True)
         watcher.start()
         try:
-            run(job, stage, recipe.executor, workers)
+            in_processes(stage, todo)
         finally:
             over.set()
             watcher.join()
@@ -262,12 +283,12 @@ def _run(job: SourceBuild, stage: int, recipe: CorpusRecipe, workers: int, progr
 
 def _look(job: SourceBuild, stage: int, progress: Callable[[int], None], over: Event) -> None:
     """Reports progress from the progress files that workers write, on any machine."""
-    seen: set[str] = set()
+    columns: set[str] = set()
     while True:
         ended = over.wait(LOOK)
         for mark in job.folder(stage).glob("?????-????.json"):
-            if mark.name not in seen:
-                seen.add(mark.name)
+            if mark.name not in columns:
+                columns.add(mark.name)
                 progress(read_mark(mark)["items"])
         if ended:
             return
@@ -282,7 +303,7 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
     steps: list[dict[str, Any]] = []
     for stage in range(last + 1):
         steps += _added([outcome(stage, part)["steps"] for part in range(job.parts)])
-    found = unread(steps[0].pop("files", {}))
+    unread_files = unread(steps[0].pop("files", {}))
     final = [outcome(last, part) for part in range(job.parts)]
     counted = ("documents", "bytes", "characters", "conversations")
     total: dict[str, object] = {key: sum(f["kept"][key] for f in final) for key in counted}
@@ -298,7 +319,7 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
             "lengths": _summed([f["kept"]["lengths"] for f in final]),
             "steps": steps,
         }
-        | ({"unread": found} if found else {})
+        | ({"unread": unread_files} if unread_files else {})
     )
 
 
@@ -310,29 +331,31 @@ def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, object]]:
 def _summed(values: list[Mapping[str, Any]]) -> dict[str, object]:
     """Sums nested counts; keys in order, numeric keys (`lengths`) in numeric order."""
     keys = sorted({key for value in values for key in value}, key=lambda key: key.zfill(3) if key.isdigit() else key)
-    found: dict[str, object] = {}
+    sums: dict[str, object] = {}
     for key in keys:
         items = [value[key] for value in values if key in value]
         if isinstance(items[0], Mapping):
-            found[key] = _summed(items)
+            sums[key] = _summed(items)
         elif not isinstance(items[0], str):
-            found[key] = sum(items)
-    return found
+            sums[key] = sum(items)
+    return sums
 
 
 def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
     reasons: Counter[str] = Counter()
     for step in stats["steps"]:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
-    told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
+    reasons_text = (
+        "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input is empty"
+    )
     first = next(iter(read_corpus(job.out / "rejects")), None)
     place = f" ({first.meta['place']})" if first and "place" in first.meta else ""
-    example = f"; the first is {first.id}{place}: {first.text[:160]!r}" if first else ""
-    named = "encoding" if any(reason.endswith("(encoding)") for reason in stats["steps"][0]["rejects"]) else "columns"
+    example = f"; the first reject is {first.id}{place}: {first.text[:160]!r}" if first else ""
+    key = "encoding" if any(reason.endswith("(encoding)") for reason in stats["steps"][0]["rejects"]) else "columns"
     return KormoError(
         where=f"sources.{job.name}",
-        found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",
-        why=f"a corpus with no usable document cannot be trained on{example}",
-        do=f"correct the reader's {named} (see `kormo data peek`) or the steps; "
+        found=f"{stats['read']['documents']:,} documents read, none usable: {reasons_text}",
+        why=f"a model cannot be trained on a source without documents{example}",
+        do=f"correct {key} of the reader (see `kormo data peek`) or the steps; "
         f"all rejects are kept in {job.out / 'rejects'}",
     )

@@ -34,8 +34,8 @@ def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice
         yield Notice(
             where="steps",
             found=", ".join(step.name for step in recipe.steps),
-            why="each source has steps of its own, which take the place of these, so they clean nothing",
-            do="move them into the sources, or leave out `steps` of the sources that they are for",
+            why="every source sets its own `steps`, which replace these, so they are never applied",
+            do="move them into the sources, or remove `steps` from the sources that they are meant for",
         )
     places = {f"steps[{index}]": chosen for index, chosen in enumerate(recipe.steps)}
     for name, source in recipe.sources.items():
@@ -44,7 +44,7 @@ def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice
         params = components.params("corpus_step", chosen.name, chosen.values, place)
         if isinstance(params, HasWarnings):
             for why in params.warnings():
-                yield Notice(where=place, found=chosen.name, why=why, do="see docs/cleaning.md, or leave the step out")
+                yield Notice(where=place, found=chosen.name, why=why, do="see docs/cleaning.md, or remove the step")
 
 
 def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> None:

@@ -16,19 +16,22 @@ class Tokens(Strict):
     """Token files made by another tool. They are read in place and must not be moved."""
 
     format: Literal["datatrove", "megatron", "olmo_core"] = Field(
-        description="datatrove (.ds; nanotron's too), megatron (.bin with .idx) or olmo_core (.npy without a header)"
+        description="file format: datatrove (.ds, also nanotron's), megatron (.bin with .idx) or olmo_core (.npy "
+        "without a header)"
     )
-    path: Path = Field(description="file, or folder that is searched with all its subfolders")
+    path: Path = Field(description="token file, or a folder that is searched recursively")
     dtype: Literal["uint8", "uint16", "uint32", "uint64"] | None = Field(
-        default=None, description="type of the ids; of olmo_core, whose files do not say it"
+        default=None, description="dtype of the token ids; required for olmo_core, whose files do not record it"
     )
     end_id: int | None = Field(
-        default=None, ge=0, description="token that ends a document, of olmo_core; null: the tokenizer's end of text"
+        default=None,
+        ge=0,
+        description="id of the token that ends a document, for olmo_core; null: the tokenizer's end-of-text token",
     )
     tokenizer: str | None = Field(
         default=None,
-        description="hash of the tokenizer that made them; it is compared with the recipe's, which is tried on a "
-        "sample of documents in any case",
+        description="hash of the tokenizer that made the tokens, which must equal that of the recipe's tokenizer; "
+        "null: not compared. The recipe's tokenizer is tried on a sample of the documents in either case",
     )
 
 
@@ -37,35 +40,42 @@ class Source(Strict):
 
     language: str = Field(
         default="und",
-        description="BCP 47 code of its documents; `mul`: several in one; `und`: not known (the step "
-        "`language` finds it)",
+        description="BCP 47 code of the documents; `mul`: several languages in one document; `und`: unknown (the "
+        "step `language` detects it)",
     )
-    license: str = Field(default="unknown", description="licence of its documents, by SPDX name where there is one")
-    synthetic: bool = Field(default=False, description="written by a machine; always so with `generator`")
+    license: str = Field(
+        default="unknown", description="licence of the documents, as an SPDX identifier where one exists"
+    )
+    synthetic: bool = Field(
+        default=False, description="the text was written by a machine; always true with `generator`"
+    )
     written_by: str = Field(
-        default="", description="the model that wrote a synthetic source that is read, not generated"
+        default="", description="name of the model that wrote a synthetic source that is read, not generated"
     )
-    reader: Choice | None = Field(default=None, description="where its documents are read from")
-    generator: Choice | None = Field(default=None, description="what writes its documents")
-    tokens: Tokens | None = Field(default=None, description="its tokens, where they exist already; no documents then")
-    steps: tuple[Choice, ...] | None = Field(default=None, description="its own cleaning steps; null: the recipe's")
+    reader: Choice | None = Field(default=None, description="reader of the documents, with its parameters")
+    generator: Choice | None = Field(default=None, description="generator of the documents, with its parameters")
+    tokens: Tokens | None = Field(default=None, description="existing token files, used instead of documents")
+    steps: tuple[Choice, ...] | None = Field(
+        default=None, description="cleaning steps of this source, which replace the recipe's; null: the recipe's"
+    )
     control_tokens: tuple[str, ...] = Field(
         default=(),
-        description="added tokens that its text may contain as such (`<think>` for reasoning data); any "
-        "other spelling of one is encoded as plain characters",
+        description="added tokens that are encoded as such where the text spells them (`<think>` for reasoning "
+        "data); all others are encoded as plain characters",
     )
     deduplicate_against: tuple[str, ...] = Field(
         default=(),
-        description="sources that this one must have no document of: its deduplication sees theirs first, and leaves "
-        "them what both have, unless `prefer` of `minhash_dedup` says otherwise",
+        description="sources whose documents are removed from this one: its deduplication reads their signatures "
+        "first and leaves shared documents to them, unless `prefer` of `minhash_dedup` decides otherwise",
     )
     documents: int | None = Field(
-        default=None, ge=1, description="read no more than this many (for a trial); null: all"
+        default=None, ge=1, description="maximum number of documents to read (for a trial run); null: all"
     )
     parts: int | None = Field(
         default=None,
         ge=1,
-        description="number of parts that are read, cleaned and resumed each by itself; null: by size",
+        description="number of parts, each of which is read, cleaned and resumed on its own; null: by the size of "
+        "the input",
     )
 
     @model_validator(mode="after")
@@ -73,8 +83,8 @@ class Source(Strict):
         if sum(origin is not None for origin in (self.reader, self.generator, self.tokens)) != 1:
             raise ValueError("give exactly one of reader, generator and tokens")
         of_documents = ("steps", "control_tokens", "deduplicate_against", "documents", "parts")
-        if self.tokens is not None and (said := [key for key in of_documents if getattr(self, key)]):
-            raise ValueError(f"{', '.join(said)}: a source of tokens has no documents")
+        if self.tokens is not None and (keys := [key for key in of_documents if getattr(self, key)]):
+            raise ValueError(f"{', '.join(keys)}: not allowed for a source of tokens, which has no documents")
         if self.written_by and not (self.synthetic or self.generator):
             raise ValueError("written_by names the model of a synthetic source: set synthetic: true")
         return self
@@ -84,37 +94,45 @@ class HeldOut(Strict):
     """Documents held out from training, to measure the loss on unseen text."""
 
     documents: float = Field(
-        default=64, ge=0, description="per source: a number of documents, or, below 1, a share of them; 0: none"
+        default=64,
+        ge=0,
+        description="documents held out per source: a number, or, below 1, a share of the source; 0: none",
     )
-    at_most: float = Field(default=0.05, gt=0, le=0.5, description="never more than this share of a source")
+    at_most: float = Field(default=0.05, gt=0, le=0.5, description="maximum share of a source that is held out")
 
 
 class Executor(Strict):
     """Where parts are processed; the parts and their bytes are the same everywhere."""
 
-    name: str = Field(default="local", pattern="^(local|ray|slurm)$", description="local, ray or slurm")
+    name: str = Field(
+        default="local", pattern="^(local|ray|slurm)$", description="datatrove executor: local, ray or slurm"
+    )
     workers: int | None = Field(
         default=None,
         ge=1,
-        description="parts at the same time; null: `workers` of them here, all of them on Ray and Slurm",
+        description="parts processed at the same time; null: the recipe's `workers` if local, all parts on Ray and "
+        "Slurm",
     )
     options: dict[str, object] = Field(
-        default_factory=dict, description="further arguments of datatrove's executor (partition, time, cpus_per_task …)"
+        default_factory=dict,
+        description="additional arguments of datatrove's executor (partition, time, cpus_per_task …)",
     )
 
 
 class CorpusRecipe(Strict):
     """Sources, and the steps that clean them."""
 
-    name: str = Field(default="corpus", description="readable name of the dataset")
-    sources: dict[str, Source] = Field(min_length=1, description="name -> source")
-    steps: tuple[Choice, ...] = Field(default=(), description="cleaning steps, in this order, for every source")
-    held_out: HeldOut = Field(default=HeldOut(), description="documents kept away from training")
+    name: str = Field(default="corpus", description="name of the dataset, used in reports")
+    sources: dict[str, Source] = Field(min_length=1, description="sources by name")
+    steps: tuple[Choice, ...] = Field(
+        default=(), description="cleaning steps for every source without its own, in this order"
+    )
+    held_out: HeldOut = Field(default=HeldOut(), description="documents held out from training")
     executor: Executor = Field(default=Executor(), description="where the documents are cleaned")
     workers: int = Field(
         default=1,
         ge=1,
-        description="processes of this machine that clean (where executor.workers says nothing else) and tokenize",
+        description="processes on this machine for tokenizing and, unless `executor.workers` is set, for cleaning",
     )
 
     def in_order(self) -> list[str]:
@@ -138,8 +156,8 @@ class CorpusRecipe(Strict):
                 raise KormoError(
                     where=f"sources.{name}.deduplicate_against",
                     found=" → ".join([*way[way.index(name) :], name]),
-                    why="these sources depend on each other; one of them has to keep the common documents",
-                    do="remove one of the references",
+                    why="these sources depend on each other in a cycle; one of them has to keep the shared documents",
+                    do="remove one of them from `deduplicate_against`",
                 )
             for other in self.sources[name].deduplicate_against:
                 if other not in self.documents_of:

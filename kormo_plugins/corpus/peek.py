@@ -93,16 +93,16 @@ def look(path: Path, rows: int = 200) -> Looks:
     Raises:
         KormoError: the path does not exist, or holds nothing that can be read.
     """
-    found = files.folder.find(FilesParams(path=path))
-    kinds = Counter(file.kind for file in found if file.kind)
-    of_kind = {kind: _sample([file for file in found if file.kind == kind]) for kind, _ in kinds.most_common()}
+    files_found = files.folder.find(FilesParams(path=path))
+    kinds = Counter(file.kind for file in files_found if file.kind)
+    of_kind = {kind: _sample([file for file in files_found if file.kind == kind]) for kind, _ in kinds.most_common()}
     looks = [_look(kind, sample, path, rows) for kind, sample in of_kind.items()]
     if len(looks) > 1 and (reader := _common(looks, path)) is not None:
         sample = [file for files_of in of_kind.values() for file in files_of]
         looks = [_tried(_joined(looks, reader), sample, rows)]
     else:
         looks = [_tried(_alone(one, kinds, of_kind, path), of_kind[one.kinds[0]], rows) for one in looks]
-    faults = {file.name: file.fault for file in found if not file.kind}
+    faults = {file.name: file.fault for file in files_found if not file.kind}
     return Looks(kinds=dict(kinds), faults=faults, sources=tuple(looks))
 
 
@@ -134,8 +134,10 @@ def _common(looks: list[Look], path: Path) -> dict[str, object] | None:
     keys = [{key: value for key, value in one.reader.items() if key not in ("name", "encoding")} for one in rows]
     if not all(one == keys[0] and "columns" in one for one in keys):
         return None
-    said = {one.reader.get("encoding", encodings.UTF8) for one in looks if one.kinds[0] not in BINARY}
-    encoding = said.pop() if len(said) == 1 else encodings.AUTO if said else encodings.UTF8
+    encodings_used = {one.reader.get("encoding", encodings.UTF8) for one in looks if one.kinds[0] not in BINARY}
+    encoding = (
+        encodings_used.pop() if len(encodings_used) == 1 else encodings.AUTO if encodings_used else encodings.UTF8
+    )
     kept = {"encoding": encoding} if encoding != encodings.UTF8 else {}
     return {"name": "folder", "path": str(path), **kept, **keys[0]}
 
@@ -162,7 +164,9 @@ def _alone(one: Look, kinds: Mapping[str, int], of_kind: Mapping[str, list[Found
     if len(kinds) > 1 and kinds[kind] == 1 and file.member is None:
         return replace(one, reader={**one.reader, "path": str(file.path)})
     if kind == "json" and "jsonl" in kinds:
-        return replace(one, notes=(*one.notes, "this reader takes the .jsonl files too: put them into another folder"))
+        return replace(
+            one, notes=(*one.notes, "this reader would read the .jsonl files too: move them into another folder")
+        )
     return one
 
 
@@ -173,7 +177,7 @@ def _described(file: Found, reader: dict[str, object], notes: list[str], rows: i
     raw = list(islice(_rows(file, reader), rows))
     if file.kind in ("json", "jsonl") and len(raw) == 1 and (inner := _inner(raw[0])):
         reader["rows"] = inner
-        notes.append(f"the rows are the list {inner!r} of an object")
+        notes.append(f"the rows are in the list {inner!r} of an object")
         raw = list(islice(_rows(file, reader), rows))
     if file.kind == "text":
         notes += _by_line(raw)
@@ -181,7 +185,7 @@ def _described(file: Found, reader: dict[str, object], notes: list[str], rows: i
         if columns := guess.guess(values):
             reader["columns"] = columns
         else:
-            notes.append("no column looks like a text: say which it is (columns: {text: …})")
+            notes.append("no column looks like text: name it (columns: {text: …})")
     if file.kind == "csv":
         notes.append(_dialect(file, reader))
     return raw
@@ -194,23 +198,23 @@ def _compared(
     used = str(reader.get("encoding", encodings.UTF8))
     names: dict[str, list[str]] = {used: [first.name]}
     more: list[Raw] = []
-    here = {name for value in _objects(raw) for name in value}
+    first_columns = {name for value in _objects(raw) for name in value}
     for file in others:
-        told: list[str] = []
-        found = _encoding(file, told)
-        sure = file.kind in BINARY or told[0] == f"encoding: {found}"
-        names.setdefault(found if sure else "not certain", []).append(file.name)
-        mine = list(islice(_rows(file, {**reader, "encoding": found}), rows))
-        columns = {name for value in _objects(mine) for name in value}
-        if columns and here and columns != here:
-            extra, less = sorted(columns - here), sorted(here - columns)
-            said = [f"has {', '.join(map(repr, extra))} too"] * bool(extra)
-            said += [f"lacks {', '.join(map(repr, less))}"] * bool(less)
-            notes.append(f"{file.name} {' and '.join(said)}")
-        more += mine
+        notes_of_file: list[str] = []
+        encoding_found = _encoding(file, notes_of_file)
+        certain = file.kind in BINARY or notes_of_file[0] == f"encoding: {encoding_found}"
+        names.setdefault(encoding_found if certain else "not certain", []).append(file.name)
+        rows_of_file = list(islice(_rows(file, {**reader, "encoding": encoding_found}), rows))
+        columns = {name for value in _objects(rows_of_file) for name in value}
+        if columns and first_columns and columns != first_columns:
+            extra, less = sorted(columns - first_columns), sorted(first_columns - columns)
+            differences = [f"also has {', '.join(map(repr, extra))}"] * bool(extra)
+            differences += [f"lacks {', '.join(map(repr, less))}"] * bool(less)
+            notes.append(f"{file.name} {' and '.join(differences)}")
+        more += rows_of_file
     if len(names) > 1:
-        told = [f"{encoding} ({len(files):,}, as {files[0]})" for encoding, files in names.items()]
-        notes.append(f"encodings of {1 + len(others):,} files: {', '.join(told)}")
+        notes_of_file = [f"{encoding} ({len(files):,}, as {files[0]})" for encoding, files in names.items()]
+        notes.append(f"encodings of {1 + len(others):,} files: {', '.join(notes_of_file)}")
         reader["encoding"] = encodings.AUTO
     return more
 
@@ -234,11 +238,11 @@ def _encoding(file: Found, notes: list[str]) -> str:
     try:
         encodings.canonical(encodings.AUTO)
     except ValueError as error:
-        notes.append(f"encoding: taken for utf-8 ({error})")
+        notes.append(f"encoding: assumed to be utf-8 ({error})")
         return encodings.UTF8
-    found = encodings.detect(streams.chunks(file.path, file.member))
-    notes.append(f"encoding: {found.encoding}" if found.encoding else found.reason)
-    return found.encoding or encodings.UTF8
+    detected = encodings.detect(streams.chunks(file.path, file.member))
+    notes.append(f"encoding: {detected.encoding}" if detected.encoding else detected.reason)
+    return detected.encoding or encodings.UTF8
 
 
 def _inner(raw: Raw) -> str | None:
@@ -251,7 +255,11 @@ def _inner(raw: Raw) -> str | None:
 
 def _by_line(raw: list[Raw]) -> list[str]:
     lines = str(raw[0].value).splitlines()[:50] if raw and not raw[0].fault else []
-    return ["each line looks like a text of its own: `text_per: line` makes it one"] if guess.repeats(lines) else []
+    return (
+        ["each line looks like a separate text: `text_per: line` makes each line a document"]
+        if guess.repeats(lines)
+        else []
+    )
 
 
 def _dialect(file: Found, reader: Mapping[str, object]) -> str:
@@ -267,9 +275,9 @@ def _columns(rows: list[Mapping[str, object]]) -> Iterator[Column]:
     for row in rows:
         for name, value in row.items():
             values.setdefault(name, []).append(value)
-    for name, found in values.items():
-        filled = [value for value in found if value is not None and value != ""]
-        yield Column(name, guess.kind(found), len(filled), filled[0] if filled else None)
+    for name, samples in values.items():
+        filled = [value for value in samples if value is not None and value != ""]
+        yield Column(name, guess.kind(samples), len(filled), filled[0] if filled else None)
 
 
 def _tried(one: Look, sample: list[Found], rows: int) -> Look:

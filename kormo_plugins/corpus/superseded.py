@@ -50,14 +50,14 @@ def read_superseded(folder: Path, name: str) -> dict[str, str]:
     Raises:
         KormoError: a file has changed since it was written.
     """
-    records, found = manifest_records(folder, read_manifest(folder)), {}
+    records, superseded = manifest_records(folder, read_manifest(folder)), {}
     for path in sorted(folder.glob("superseded-*.jsonl")):
         records[path.name].check(path, True)
         for line in path.read_bytes().splitlines():
             row = orjson.loads(line)
             if row["source"] == name:
-                found[row["id"]] = row["reason"]
-    return found
+                superseded[row["id"]] = row["reason"]
+    return superseded
 
 
 def leave_out(corpus: Path, stats: Mapping[str, Any], gone: Mapping[str, tuple[str, str]], out: Path) -> dict[str, Any]:
@@ -134,6 +134,6 @@ def _nothing_left(corpus: Path, gone: Mapping[str, tuple[str, str]]) -> KormoErr
     return KormoError(
         where=str(corpus),
         found=f"every document of it has a preferred copy in {', '.join(others)}",
-        why="a mixture cannot draw from a source without documents",
-        do="leave the source out, or remove `prefer` from the step",
+        why="a mixture cannot sample from a source without documents",
+        do="remove the source, or remove `prefer` from the step",
     )

@@ -57,11 +57,11 @@ def conversation(turns: object, *, last: Role = "assistant") -> Conversation | R
     messages: list[Message] = []
     notes: list[str] = []
     for turn in turns:
-        found = messages_of_turn(turn)
-        if isinstance(found, Reject):
-            return found
-        messages += found
-        notes += [] if found else [EMPTY_SYSTEM]
+        parsed = messages_of_turn(turn)
+        if isinstance(parsed, Reject):
+            return parsed
+        messages += parsed
+        notes += [] if parsed else [EMPTY_SYSTEM]
     fault = _order([message["role"] for message in messages], last)
     if not fault and last == "assistant" and not any(map(is_trained, messages)):
         fault = "no turn that is trained"
@@ -70,8 +70,8 @@ def conversation(turns: object, *, last: Role = "assistant") -> Conversation | R
 
 def checked(turns: object, *, last: Role = "assistant") -> list[Message] | Reject:
     """The messages of a list of turns, or the reason why they are invalid; see `conversation`."""
-    found = conversation(turns, last=last)
-    return found if isinstance(found, Reject) else found.messages
+    parsed = conversation(turns, last=last)
+    return parsed if isinstance(parsed, Reject) else parsed.messages
 
 
 def is_trained(message: Message) -> bool:
@@ -138,8 +138,8 @@ def rewritten(document: Document, step: Step) -> Document | Reject:
         if isinstance(again, Reject):
             return again
         changed.append(again)
-    found = checked(changed, last=changed[-1]["role"])
-    return found if isinstance(found, Reject) else with_messages(result, found)
+    parsed = checked(changed, last=changed[-1]["role"])
+    return parsed if isinstance(parsed, Reject) else with_messages(result, parsed)
 
 
 def rewritten_message(document: Document, message: Message, step: Step) -> Message | Reject:

@@ -49,6 +49,6 @@ class Message(TypedDict, total=False):
 def message_text(message: Message) -> str:
     """Renders a message as plain text: reasoning between its marks, content, and each call as a line of JSON."""
     calls = [json.dumps(call["function"], ensure_ascii=False) for call in message.get("tool_calls", ())]
-    said = "\n".join([*([message["content"]] if message["content"] or not calls else []), *calls])
+    content = "\n".join([*([message["content"]] if message["content"] or not calls else []), *calls])
     reasoning = message.get("reasoning_content")
-    return f"{THINK}\n{reasoning}\n{END_THINK}\n{said}" if reasoning else said
+    return f"{THINK}\n{reasoning}\n{END_THINK}\n{content}" if reasoning else content

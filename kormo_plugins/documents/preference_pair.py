@@ -65,10 +65,10 @@ def checked_pair(columns: Mapping[str, object], form: TurnForm = PLAIN) -> Pair 
     sides: dict[str, list[Message]] = {}
     for name in (CHOSEN, REJECTED):
         turns = _whole(columns, name, form)
-        found = turns if isinstance(turns, Reject) else checked(turns)
-        if isinstance(found, Reject):
-            return Reject(f"{name}: {found.reason}")
-        sides[name] = found
+        parsed = turns if isinstance(turns, Reject) else checked(turns)
+        if isinstance(parsed, Reject):
+            return Reject(f"{name}: {parsed.reason}")
+        sides[name] = parsed
     *prompt, chosen = sides[CHOSEN]
     *other, rejected = sides[REJECTED]
     if prompt != other:
@@ -115,12 +115,12 @@ def _turns(value: object, role: Role, form: TurnForm, *, whole: bool) -> list[ob
         whole: a string may be the transcript of a conversation instead of one turn.
     """
     if isinstance(value, str):
-        said = transcript(value) if whole else None
-        if said and role == "user" and _is_open(said[-1]):
-            said = said[:-1]
-        value = json_turns(value, form.keys) or said or [{"role": role, "content": value}]
-    found = turn_list(value, form.keys)
-    return [value] if isinstance(found, Reject) else [form.renamed(turn) for turn in found]
+        turns = transcript(value) if whole else None
+        if turns and role == "user" and _is_open(turns[-1]):
+            turns = turns[:-1]
+        value = json_turns(value, form.keys) or turns or [{"role": role, "content": value}]
+    listed = turn_list(value, form.keys)
+    return [value] if isinstance(listed, Reject) else [form.renamed(turn) for turn in listed]
 
 
 def _is_open(turn: object) -> bool:

@@ -72,18 +72,18 @@ def transcript(text: str) -> list[object] | None:
     parts = SPEAKER.split(text.strip("\n"))
     if len(parts) < 3 or parts[0]:
         return None
-    speakers, said = parts[1::2], parts[2::2]
-    return [{"role": ROLE_OF[who], "content": what} for who, what in zip(speakers, said, strict=True)]
+    speakers, contents = parts[1::2], parts[2::2]
+    return [{"role": ROLE_OF[speaker], "content": content} for speaker, content in zip(speakers, contents, strict=True)]
 
 
 def exchanges(pairs: Sequence[Sequence[object]]) -> list[object]:
     """Question and answer pairs as turns."""
     roles = ("user", "assistant")
-    return [{"role": role, "content": said} for pair in pairs for role, said in zip(roles, pair, strict=True)]
+    return [{"role": role, "content": content} for pair in pairs for role, content in zip(roles, pair, strict=True)]
 
 
 def _is_exchange(item: object) -> bool:
-    return isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(said, str) for said in item)
+    return isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(text, str) for text in item)
 
 
 def _from_json(item: object) -> object:

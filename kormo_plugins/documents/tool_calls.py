@@ -104,12 +104,12 @@ def calls_in_text(content: str) -> tuple[str, list[ToolCall]] | Reject:
     place = first.start()
     while (match := CALL.match(content, place)) is not None:
         try:
-            found = tool_calls(parsed(match[1]))
+            parsed_calls = tool_calls(parsed(match[1]))
         except ValueError:
             return Reject("a tool call that is no JSON")
-        if isinstance(found, Reject):
-            return found
-        calls += found
+        if isinstance(parsed_calls, Reject):
+            return parsed_calls
+        calls += parsed_calls
         place = match.end()
     if content[place:].strip():
         return Reject("text behind a tool call")
@@ -134,11 +134,11 @@ def signatures(value: object) -> list[dict[str, JsonValue]] | Reject:
             value = parsed(value) if value.strip() else []
         except ValueError:
             return Reject("tools that are no JSON")
-    found = [value] if isinstance(value, Mapping) else value
-    if found is None:
+    listed = [value] if isinstance(value, Mapping) else value
+    if listed is None:
         return []
-    if not isinstance(found, list | tuple) or not all(isinstance(tool, Mapping) for tool in found):
+    if not isinstance(listed, list | tuple) or not all(isinstance(tool, Mapping) for tool in listed):
         return Reject("tools that are no list of objects")
-    if _deeper(list(found), MAX_DEPTH):
+    if _deeper(list(listed), MAX_DEPTH):
         return Reject("tools that are nested too deeply")
-    return [dict(tool) for tool in found]
+    return [dict(tool) for tool in listed]

@@ -149,7 +149,7 @@ def conjugate(verb: str, form: str) -> str:
             return verb + verb[-1] + "ing"
         silent = verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")) and verb != "be"
         return verb[:-1] + "ing" if silent else verb + "ing"
-    raise ValueError(f"{form!r} is no form of the verb {verb!r}")
+    raise ValueError(f"{form!r} is not a form of the verb {verb!r}")
 
 
 def conjugate_phrase(phrase: str, form: str) -> str:

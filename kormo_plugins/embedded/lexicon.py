@@ -28,19 +28,19 @@ class Use:
 
 def _sections(folder: str) -> dict[str, list[str]]:
     """Section name -> its lines, over all files of a folder."""
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     for path in sorted((FOLDER / folder).glob("*.txt")):
         name = ""
         for line in path.read_text(encoding="utf-8").splitlines():
             line = line.strip()
             if line.startswith("[") and line.endswith("]"):
                 name = line[1:-1]
-                if name in found:
-                    raise ValueError(f"{path.name}: the section {name} is there twice")
-                found[name] = []
+                if name in sections:
+                    raise ValueError(f"{path.name}: the section {name} occurs twice")
+                sections[name] = []
             elif line and not line.startswith("#"):
-                found[name].append(line)
-    return found
+                sections[name].append(line)
+    return sections
 
 
 @lru_cache(maxsize=1)

@@ -29,17 +29,17 @@ class EmbeddedParams(BaseModel):
 
     language: Literal["ko", "en", "mul", "all"] = Field(
         default="all",
-        description="Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)",
+        description="language: Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)",
     )
     genres: list[str] | None = Field(
-        default=None, min_length=1, description=f"genres in turn; null: all of {', '.join(GENRES)}"
+        default=None, min_length=1, description=f"genres, used in turn; null: all of {', '.join(GENRES)}"
     )
-    megabytes: float = Field(default=2.0, gt=0, description="size of all documents in 10^6 UTF-8 bytes")
-    seed: int = Field(default=0, description="another seed, other documents")
+    megabytes: float = Field(default=2.0, gt=0, description="total size of the documents in 10^6 UTF-8 bytes")
+    seed: int = Field(default=0, description="seed of the documents")
     style: int = Field(
         default=0,
         ge=0,
-        description="which writer: another speech level, layout and share of the lexicon (15 differ)",
+        description="number of the writing style: speech level, layout and part of the lexicon (15 differ)",
     )
 
     @field_validator("genres")
@@ -47,7 +47,7 @@ class EmbeddedParams(BaseModel):
     def _known(cls, names: list[str] | None) -> list[str] | None:
         for name in names or ():
             if name not in GENRES:
-                raise ValueError(f"{name!r} is no genre. {closest(name, GENRES) or ', '.join(GENRES)}")
+                raise ValueError(f"{name!r} is not a genre. {closest(name, GENRES) or ', '.join(GENRES)}")
         if names and len(set(names)) < len(names):
             raise ValueError("a genre is named twice")
         return names
@@ -58,13 +58,13 @@ class BooksParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    language: Literal["ko", "en", "mul"] = Field(description="Korean, English, or both side by side (mul)")
-    megabytes: float = Field(default=2.0, gt=0, description="size of all books in 10^6 UTF-8 bytes")
+    language: Literal["ko", "en", "mul"] = Field(description="language: Korean, English, or both side by side (mul)")
+    megabytes: float = Field(default=2.0, gt=0, description="total size of the books in 10^6 UTF-8 bytes")
     characters: tuple[int, int] = Field(
-        default=(3000, 12_000), description="shortest and longest book, in characters of its first language"
+        default=(3000, 12_000), description="minimum and maximum length of a book, in characters of its first language"
     )
-    seed: int = Field(default=0, description="another seed, other books")
-    style: int = Field(default=0, ge=0, description="which writer, as for `embedded`")
+    seed: int = Field(default=0, description="seed of the books")
+    style: int = Field(default=0, ge=0, description="number of the writing style, as for `embedded`")
 
     @field_validator("characters")
     @classmethod

@@ -105,9 +105,9 @@ class Client:
         """
         path = self._place(identity(request))
         with self._alone(path):
-            kept = _kept(path)
-            if kept is not None:
-                return str(kept["text"])
+            cached = _kept(path)
+            if cached is not None:
+                return str(cached["text"])
             answer = self._try(request, CHAT, _text)
             if isinstance(answer, str):
                 self._keep(path, {"request": request, "text": answer})
@@ -117,9 +117,9 @@ class Client:
         """An answer, which may be empty or truncated. Cache and errors as in `ask`."""
         path = self._place(identity([route, request]))
         with self._alone(path):
-            kept = _kept(path)
-            if kept is not None:
-                return Answer(str(kept["text"]), str(kept["finish"]))
+            cached = _kept(path)
+            if cached is not None:
+                return Answer(str(cached["text"]), str(cached["finish"]))
             answer = self._try(request, route, _completion)
             if isinstance(answer, Answer):
                 self._keep(path, {"request": request, "text": answer.text, "finish": answer.finish})
@@ -183,8 +183,8 @@ class Client:
     def _send(self, request: dict[str, object], route: str) -> bytes:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         url = f"{self.url.rstrip('/')}/{route}"
-        asked = urllib.request.Request(url, json.dumps(request).encode(), headers)
-        with _OPENER.open(asked, timeout=self.timeout) as answer:
+        http_request = urllib.request.Request(url, json.dumps(request).encode(), headers)
+        with _OPENER.open(http_request, timeout=self.timeout) as answer:
             data: bytes = answer.read(MAX_ANSWER + 1)
         self._answered = True
         if len(data) > MAX_ANSWER:
@@ -234,12 +234,12 @@ def _completion(answer: bytes) -> Answer:
 
 
 def _text(answer: bytes) -> str:
-    found = _completion(answer)
-    if found.finish == "length":
+    completion = _completion(answer)
+    if completion.finish == "length":
         raise _Garbage("the answer was cut at max_tokens", final=True)
-    if not found.text.strip():
+    if not completion.text.strip():
         raise _Garbage("an empty answer")
-    return found.text.strip()
+    return completion.text.strip()
 
 
 S = TypeVar("S")

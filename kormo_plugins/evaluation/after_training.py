@@ -55,4 +55,4 @@ def evaluate_run(folder: Path, wanted: object, plugins: Sequence[str], say: Call
     code = subprocess.run(words, env=environment, check=False).returncode
     if code:
         again = " ".join(["kormo", *words[1:]])
-        say(f"the evaluation ended with exit code {code}; the run itself is finished. Again: {again}")
+        say(f"the evaluation ended with exit code {code}; the run itself is finished. To repeat it: {again}")

@@ -102,8 +102,8 @@ class Catalogue:
         if kind == "task":
             return Named(name, (Leaf(name),), single=True)
         leaves = tuple({leaf.name: leaf for leaf in self._leaves(name, {}, where)}.values())
-        found = self._group(name).get("aggregate_metric_list") if kind == "group" else None
-        rules = found or [] if not isinstance(found, dict) else [found]
+        metrics = self._group(name).get("aggregate_metric_list") if kind == "group" else None
+        rules = metrics or [] if not isinstance(metrics, dict) else [metrics]
         return Named(name, leaves, all(rule.get("weight_by_size", True) for rule in rules))
 
     def _group(self, name: str) -> Config:
@@ -131,7 +131,7 @@ class Catalogue:
             raise KormoError(
                 where=where,
                 found=f"the task {name!r}",
-                why="it is a Python class with a data path of its own",
+                why="it is a Python class that loads its own data, which is not supported here",
                 do="use `lm_eval run` for it",
             )
 
@@ -180,6 +180,9 @@ def catalogue_of(registry: Registry) -> Catalogue:
     for folder, name in zip(folders, registry.names("evaluation_task"), strict=True):
         if not folder.is_dir():
             raise KormoError(
-                where=f"evaluation_task {name}", found=str(folder), why="it is no folder", do="correct the plugin"
+                where=f"evaluation_task {name}",
+                found=str(folder),
+                why="a plugin's tasks are in a folder, which does not exist",
+                do="correct the plugin",
             )
     return Catalogue(folders)

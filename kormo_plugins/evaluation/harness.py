@@ -166,11 +166,11 @@ class Index(Protocol):
 
 def generation_settings(task: Task) -> GenerationSettings:
     """A task's `generation_kwargs`; empty if unset."""
-    found = task.get_config("generation_kwargs")
+    configured = task.get_config("generation_kwargs")
     settings: GenerationSettings = {}
-    if isinstance(found, Mapping):
-        if value := found.get("max_gen_toks"):
+    if isinstance(configured, Mapping):
+        if value := configured.get("max_gen_toks"):
             settings["max_gen_toks"] = int(value)
-        if value := found.get("max_new_tokens"):
+        if value := configured.get("max_new_tokens"):
             settings["max_new_tokens"] = int(value)
     return settings

@@ -76,8 +76,8 @@ def read_splits(
 def _layout(folder: Path, files: dict[str, list[Path]]) -> str:
     if files:
         return f"the splits found are: {', '.join(sorted(files))}"
-    here = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return f"the folder holds: {', '.join(here[:8]) or 'nothing'}"
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return f"the folder holds: {', '.join(names[:8]) or 'nothing'}"
 
 
 def _similar(files: dict[str, list[Path]], split: str) -> list[Path]:
@@ -121,11 +121,11 @@ def _declared(folder: Path, configuration: str | None) -> dict[str, list[Path]]:
         if one.get("config_name") == (configuration or "default"):
             listed = one.get("data_files")
             listed = [{"split": "train", "path": listed}] if isinstance(listed, str) else listed or []
-            found: dict[str, list[Path]] = {}
+            splits: dict[str, list[Path]] = {}
             for entry in listed:
                 patterns = [entry["path"]] if isinstance(entry["path"], str) else entry["path"]
-                found[entry["split"]] = [path for pattern in patterns for path in _inside(folder, pattern)]
-            return {split: paths for split, paths in found.items() if paths}
+                splits[entry["split"]] = [path for pattern in patterns for path in _inside(folder, pattern)]
+            return {split: paths for split, paths in splits.items() if paths}
     return {}
 
 
@@ -148,10 +148,10 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
 
 def _group(named: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:
     """Groups files by the split that their names start with: `test-00000-of-00001` belongs to `test`."""
-    found: dict[str, list[Path]] = {}
+    splits: dict[str, list[Path]] = {}
     for path, name in named:
-        found.setdefault(name.replace("_", "-").split("-")[0].lower(), []).append(path)
-    return found
+        splits.setdefault(name.replace("_", "-").split("-")[0].lower(), []).append(path)
+    return splits
 
 
 def _read(paths: list[Path]) -> object:
@@ -204,8 +204,8 @@ def _rows(path: Path) -> list[dict[str, object]]:
 def wrong_columns(task: str, place: str, columns: Iterable[str], error: Exception) -> KormoError:
     """The error of a task's template or function that does not find a column."""
     names = sorted(columns)
-    told = " ".join(str(error).split()) or in_words(error)
-    missing = told.split("'")[1] if "'" in told else told
+    message = " ".join(str(error).split()) or in_words(error)
+    missing = message.split("'")[1] if "'" in message else message
     return KormoError(
         where=place,
         found=f"the columns {', '.join(names)}",

@@ -153,11 +153,11 @@ def _reading(draw: KeyedRandom, language: str, number: int) -> dict[str, object]
     who = draw.below(4)
     pairs = list(zip(names, places, strict=True))
     if language == "ko":
-        told = " ".join(f"{_topic(name)} {place}에 있다." for name, place in pairs)
-        question = f"{told}\n\n질문: {_topic(names[who])} 지금 어디에 있는가?\n답:"
+        facts = " ".join(f"{_topic(name)} {place}에 있다." for name, place in pairs)
+        question = f"{facts}\n\n질문: {_topic(names[who])} 지금 어디에 있는가?\n답:"
     else:
-        told = " ".join(f"{name} is in the {place}." for name, place in pairs)
-        question = f"{told}\n\nQ: In which place is {names[who]} now?\nA:"
+        facts = " ".join(f"{name} is in the {place}." for name, place in pairs)
+        question = f"{facts}\n\nQ: In which place is {names[who]} now?\nA:"
     wrong = [f" {place}" for place in places if place != places[who]]
     return {"question": question, **_options(draw, f" {places[who]}", wrong, number)}
 
@@ -168,13 +168,13 @@ def _arithmetic(draw: KeyedRandom, language: str, number: int) -> dict[str, obje
     if kind == 1:
         a, b = max(a, b) + 10, min(a, b)
     value = (a + b, a - b, a * b)[kind]
-    asked = {
+    expression = {
         "ko": (f"{a} 더하기 {b}", f"{a} 빼기 {b}", f"{a} 곱하기 {b}"),
         "en": (f"{a} plus {b}", f"{a} minus {b}", f"{a} times {b}"),
     }[language][kind]
     question = {
-        "ko": f"질문: {asked}, 그 값은 얼마인가?\n답:",
-        "en": f"Q: What number do you get for {asked}?\nA:",
+        "ko": f"질문: {expression}, 그 값은 얼마인가?\n답:",
+        "en": f"Q: What number do you get for {expression}?\nA:",
     }[language]
     rank = number // 4 % 4
     near = [value + step - rank for step in range(4) if step != rank]

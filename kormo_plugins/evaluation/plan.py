@@ -120,21 +120,21 @@ def _data_folders(leaves: Sequence[Leaf], catalogue: Catalogue, data: Path | Non
             why="there is no such folder",
             do="name the folder of the datasets",
         )
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     missing: dict[str, list[str]] = {}
     for leaf in leaves:
         config = catalogue.configuration(leaf)
         dataset = config.get("dataset_path")
-        if dataset is None or config.get("custom_dataset") is not None or dataset in found:
+        if dataset is None or config.get("custom_dataset") is not None or dataset in folders:
             continue
         folder = find_dataset(data, dataset)
         if folder is None:
             missing.setdefault(dataset, [""]).append(leaf.name)
         else:
-            found[dataset] = folder
+            folders[dataset] = folder
     if missing:
         raise _missing(missing, data)
-    return found
+    return folders
 
 
 def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
@@ -147,8 +147,8 @@ def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
     return KormoError(
         where=f"kormo eval: --data {data}" if data else "kormo eval",
         found=f"{len(missing)} dataset{'s' * (len(missing) > 1)} missing",
-        why="the tasks that were asked for read them",
-        do=f"copy {'each into its folder' if data else 'them into a folder, name it with --data'}, or ask for other "
+        why="the selected tasks need them",
+        do=f"copy {'each into its folder' if data else 'them into a folder, name it with --data'}, or select other "
         f"tasks (the suite mini needs no data):{''.join(lines)}",
     )
 
@@ -297,14 +297,15 @@ def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> N
                 where=f"{model.path}: max_position_embeddings",
                 found=f"{model.positions:,}",
                 why=f"the task {one.name} generates answers of up to {new:,} tokens",
-                do="ask for other tasks",
+                do="select other tasks",
             )
     long = [one for one in ready if one.cut]
     if long and not cut_long:
-        told = ", ".join(f"{one.name} ({one.cut:,} of {len(one.task.instances):,} requests)" for one in long[:5])
+        affected = ", ".join(f"{one.name} ({one.cut:,} of {len(one.task.instances):,} requests)" for one in long[:5])
         raise KormoError(
             where=f"{model.path}: max_position_embeddings",
             found=f"{model.positions:,}",
-            why=f"prompts are longer, and would lose their beginning: {told}{' and others' * (len(long) > 5)}",
-            do="take fewer shots (in a suite file of yours), ask for other tasks, or pass --cut-long: it cuts, counted",
+            why=f"prompts are longer, and would be truncated on the left: {affected}{' and others' * (len(long) > 5)}",
+            do="use fewer shots (in your own suite file), select other tasks, or pass --cut-long, which truncates and "
+            "counts them",
         )

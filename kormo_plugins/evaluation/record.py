@@ -58,7 +58,7 @@ class Record:
             raise KormoError(
                 where=str(self.path),
                 found="no record of an evaluation",
-                why="it is damaged or another program's file",
+                why="it is damaged, or another program wrote it",
                 do="move it away, or choose another folder with --out",
             ) from None
         if (fault := seal_fault(values)) != "":
@@ -66,7 +66,7 @@ class Record:
                 where=str(self.path),
                 found=fault,
                 why="scores that were edited or damaged must not be taken for measured ones",
-                do="move it away: the tasks are run again; or choose another folder with --out",
+                do="move it away, and the tasks are run again; or choose another folder with --out",
             )
         if old == model_hash and values.get("format") == FORMAT:
             return values

@@ -42,18 +42,18 @@ def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, r
         KormoError: a suite, task or group that does not exist, with the nearest that does.
     """
     catalogue = catalogue_of(registry)
-    found = []
+    suite_lines = []
     for name in suites:
         suite = load_suite(name)
         label = Path(name).stem
         for line in suite.tasks:
             named = catalogue.find(line.task, f"suite {label}")
-            found.append(Line(label, line, named, limit or suite.limit, suite.average))
+            suite_lines.append(Line(label, line, named, limit or suite.limit, suite.average))
     known = {line.task: line for name in reversed(suite_names()) for line in load_suite(name).tasks}
     for task in tasks:
         line = known.get(task, SuiteTask(task=task))
-        found.append(Line(OWN, line, catalogue.find(task, "kormo eval: --tasks"), limit))
-    return found
+        suite_lines.append(Line(OWN, line, catalogue.find(task, "kormo eval: --tasks"), limit))
+    return suite_lines
 
 
 def quiet_harness() -> None:

@@ -55,7 +55,7 @@ def score(
             finished += 1
         rows[one.suite, one.name] = row
     if finished:
-        say(f"{finished} of {len(ready)} tasks were already finished, with the same weights and questions")
+        say(f"{finished} of {len(ready)} tasks are already finished, with the same weights and questions")
     return rows
 
 

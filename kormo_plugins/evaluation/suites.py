@@ -25,31 +25,38 @@ class SuiteTask(Strict):
     task: str = Field(description="name of a task, group or tag in lm-evaluation-harness, or in a plugin's folder")
     metric: str = Field(
         default="",
-        description="the metric that stands for it, as the harness names it; empty: acc, "
-        "exact_match, or else the task's first",
+        description="metric that represents the task, as the harness names it; empty: acc, exact_match, or otherwise "
+        "the task's first",
     )
-    filter: str = Field(default="none", description="the harness's answer filter whose result is taken")
-    shots: int | None = Field(default=None, ge=0, description="examples in the prompt; null: the task's own number")
-    why: str = Field(default="", description="where metric and shots come from; [paper] or [ours]")
-    published: str | None = Field(default=None, description="row of published.yml that it is compared with")
-    chance: float | None = Field(default=None, ge=0, le=1, description="score of a model that knows nothing")
-    chat: bool = Field(default=False, description="ask a chat model through its chat template")
+    filter: str = Field(default="none", description="answer filter of the harness whose result is used")
+    shots: int | None = Field(
+        default=None, ge=0, description="few-shot examples in the prompt; null: the task's own number"
+    )
+    why: str = Field(default="", description="source of the metric and the number of shots; [paper] or [ours]")
+    published: str | None = Field(
+        default=None, description="row of published.yml with which the score is compared; null: none"
+    )
+    chance: float | None = Field(default=None, ge=0, le=1, description="score of random guessing; null: unknown")
+    chat: bool = Field(default=False, description="apply the chat template if the model is a chat model")
     plain: dict[str, object] = Field(
-        default_factory=dict, description="task settings for a model without a chat template's turns"
+        default_factory=dict, description="task settings that apply if the model has no chat template with turns"
     )
-    unverified: str = Field(default="", description="what about this task could not be checked against its source")
+    unverified: str = Field(
+        default="", description="what could not be verified against the source of this task; empty: nothing"
+    )
 
 
 class Suite(Strict):
     """A list of tasks under one name."""
 
-    title: str = Field(description="one line for people")
-    limit: int | None = Field(default=None, ge=1, description="items per task; null: all of them")
+    title: str = Field(description="title in tables and reports")
+    limit: int | None = Field(default=None, ge=1, description="maximum number of items per task; null: all")
     average: str | None = Field(
         default=None,
-        description="row of published.yml that the mean of all tasks with a published score is compared with",
+        description="row of published.yml with which the mean of all tasks with a published score is compared; null: "
+        "none",
     )
-    tasks: tuple[SuiteTask, ...] = Field(min_length=1, description="what is asked, in this order")
+    tasks: tuple[SuiteTask, ...] = Field(min_length=1, description="tasks in the order in which they run")
 
 
 def suite_names() -> list[str]:

@@ -50,16 +50,22 @@ def choose(
         listed: names that torch can activate.
         importable: whether a package is installed.
     """
-    fitting = [one for one in KNOWN if capability[0] in one.majors]
+    fitting = [best for best in KNOWN if capability[0] in best.majors]
     if not fitting:
-        spoken = f"{capability[0]}.{capability[1]}"
-        return None, f"attention: {BUILT_IN} of torch; no faster one is known for compute capability {spoken}"
-    one = fitting[0]
-    if one.name not in listed:
-        return None, f"attention: {BUILT_IN} of torch; this torch cannot call {one.spoken} (2.10 or newer can)"
-    if not importable(one.package):
-        return None, f"attention: {BUILT_IN} of torch; {one.spoken} is faster here and not installed ({one.package})"
-    return one, f"attention: {one.spoken}"
+        version_text = f"{capability[0]}.{capability[1]}"
+        return (
+            None,
+            f"attention: {BUILT_IN} of torch; no faster implementation is known for compute capability {version_text}",
+        )
+    best = fitting[0]
+    if best.name not in listed:
+        return None, f"attention: {BUILT_IN} of torch; {best.spoken} requires torch 2.10 or newer"
+    if not importable(best.package):
+        return (
+            None,
+            f"attention: {BUILT_IN} of torch; {best.spoken} would be faster here but is not installed ({best.package})",
+        )
+    return best, f"attention: {best.spoken}"
 
 
 def activate() -> str:

@@ -87,7 +87,9 @@ class _OnePass(torch.autograd.Function):
         """Gradients of the states and of the weight, computed in `forward`, times that of the sum. Can be called
         once."""
         if ctx.gradients is None:
-            raise RuntimeError("the gradients of this loss were given out already; compute the loss again")
+            raise RuntimeError(
+                "backward was already called for this loss, which frees its gradients; compute the loss again"
+            )
         of_states, of_weight, factor = ctx.gradients
         ctx.gradients = None
         by = of_total if factor is None else of_total * factor

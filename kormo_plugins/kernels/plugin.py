@@ -14,6 +14,6 @@ def kormo_kernels() -> Iterator[Component]:
         "liger",
         load="kormo_plugins.kernels.liger:LIGER",
         params="kormo_plugins.kernels.liger:LigerParams",
-        summary="fused RMSNorm, RoPE, SwiGLU and linear cross entropy on a GPU; off by itself on a CPU",
+        summary="fused RMSNorm, RoPE, SwiGLU and linear cross entropy on a GPU; disabled automatically on a CPU",
         source="Liger Kernel, arXiv 2410.10989",
     )

@@ -49,19 +49,22 @@ def install(device: str = "cuda") -> str:
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
-        return "attention: this torch has no kernel of variable length; borders are found in each layer"
+        return "attention: this torch has no variable-length kernel; document boundaries are computed in every layer"
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     before = ALL_ATTENTION_FUNCTIONS["sdpa"]
     if getattr(before, "knows_borders", False):
-        return "attention: borders of documents come with the batch"
+        return "attention: document boundaries come with the batch"
     for grouped in (True, False):
         fault = tried(varlen_attn, grouped, device)
         if fault is None:
             ALL_ATTENTION_FUNCTIONS.register("sdpa", in_front_of(before, varlen_attn, grouped))
             keys = "grouped" if grouped else "repeated"
-            return f"attention: borders of documents come with the batch, keys and values are {keys}"
-    return f"attention: torch's kernel of variable length is not used as it should be ({fault})"
+            return f"attention: document boundaries come with the batch; keys and values are {keys}"
+    return (
+        f"attention: torch's variable-length kernel failed its test ({fault}); "
+        "document boundaries are computed in every layer"
+    )
 
 
 def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | None:
@@ -71,30 +74,30 @@ def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | No
     from torch.nn.functional import scaled_dot_product_attention
 
     if grouped and "enable_gqa" not in inspect.signature(kernel).parameters:
-        return "it knows no groups"
+        return "it does not support grouped heads"
     generator = torch.Generator().manual_seed(0)
     made = [torch.randn(1, heads, 96, 64, generator=generator) for heads in (4, 2, 2, 4)]
-    *inputs, weights = (one.to(device, torch.bfloat16) for one in made)
-    ours = [one.detach().requires_grad_() for one in inputs]
-    plain = [one.detach().float().requires_grad_() for one in inputs]
+    *inputs, weights = (tensor.to(device, torch.bfloat16) for tensor in made)
+    kernel_inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+    plain = [tensor.detach().float().requires_grad_() for tensor in inputs]
     borders = torch.tensor([0, 31, 96], dtype=torch.int32, device=device)
     try:
-        out = _flat(kernel, grouped)(ours[0], ours[1], ours[2], borders, 65)
+        out = _flat(kernel, grouped)(kernel_inputs[0], kernel_inputs[1], kernel_inputs[2], borders, 65)
         (out * weights.transpose(1, 2)).sum().backward()
     except Exception as error:  # a build without this kernel for the GPU may raise anything
         return in_words(error)
     parts = []
     for begin, end in ((0, 31), (31, 96)):
-        q, k, v = (one[:, :, begin:end] for one in plain)
+        q, k, v = (tensor[:, :, begin:end] for tensor in plain)
         parts.append(scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True))
     right = torch.cat(parts, dim=2).transpose(1, 2)
     (right * weights.transpose(1, 2).float()).sum().backward()
     pairs: list[tuple[Any, Any]] = [
         (out, right.detach()),
-        *((one.grad, other.grad) for one, other in zip(ours, plain, strict=True)),
+        *((tensor.grad, other.grad) for tensor, other in zip(kernel_inputs, plain, strict=True)),
     ]
-    worst = max(float((one.detach().float() - other).norm() / other.norm()) for one, other in pairs)
-    return None if worst < WRONG else f"it is {worst:.2g} off"
+    worst = max(float((tensor.detach().float() - other).norm() / other.norm()) for tensor, other in pairs)
+    return None if worst < WRONG else f"relative error {worst:.2g}"
 
 
 Flat = Callable[["Tensor", "Tensor", "Tensor", "Tensor", int], "Tensor"]

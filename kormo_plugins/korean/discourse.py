@@ -29,18 +29,18 @@ RUN = 4
 
 def connectives(text: str) -> tuple[int, Counter[str]]:
     """Number of sentences, and how often each connective begins one (the first sentence is not counted)."""
-    found = sentences(prose(text))
-    firsts = [words_of(one)[0] for one in found[1:] if words_of(one)]
-    return len(found), Counter(word for word in firsts if word in CONNECTIVES)
+    sentence_list = sentences(prose(text))
+    firsts = [words_of(sentence)[0] for sentence in sentence_list[1:] if words_of(sentence)]
+    return len(sentence_list), Counter(word for word in firsts if word in CONNECTIVES)
 
 
 def continuity(text: str) -> tuple[int, int]:
     """Number of sentences that mention an entity of the preceding one, and number of sentences with a predecessor."""
-    found = [words_of(one) for one in sentences(prose(text))]
-    nouns = _entities([word for one in found for word in one])
-    entities = [{stem for word in one if (stem := stem_of(word, nouns)) is not None} for one in found]
-    held = sum(bool(one & other) for one, other in pairwise(entities))
-    return held, max(0, len(entities) - 1)
+    sentence_words = [words_of(one) for one in sentences(prose(text))]
+    nouns = _entities([word for one in sentence_words for word in one])
+    entities = [{stem for word in one if (stem := stem_of(word, nouns)) is not None} for one in sentence_words]
+    continued = sum(bool(one & other) for one, other in pairwise(entities))
+    return continued, max(0, len(entities) - 1)
 
 
 def _entities(words: Sequence[str]) -> set[str]:
@@ -52,14 +52,14 @@ def _entities(words: Sequence[str]) -> set[str]:
 def return_of_entities(turns: Sequence[str]) -> tuple[int, int]:
     """Number of entities in later turns that an earlier turn mentions, and number of entities in later turns."""
     words = [words_of(prose(turn)) for turn in turns]
-    nouns = noun_stems(word for one in words for word in one)
-    named: set[str] = set()
+    nouns = noun_stems(word for turn_words in words for word in turn_words)
+    mentioned: set[str] = set()
     back = total = 0
-    for number, one in enumerate(words):
-        here = {stem for word in one if (stem := stem_of(word, nouns)) is not None}
+    for number, turn_words in enumerate(words):
+        entities = {stem for word in turn_words if (stem := stem_of(word, nouns)) is not None}
         if number:
-            back, total = back + len(here & named), total + len(here)
-        named |= here
+            back, total = back + len(entities & mentioned), total + len(entities)
+        mentioned |= entities
     return back, total
 
 
@@ -72,12 +72,12 @@ def repetition(text: str) -> tuple[int, int]:
 
 def repetition_over_turns(turns: Sequence[str]) -> tuple[int, int]:
     """Number of 4-grams in later turns that occur in an earlier turn, and number of 4-grams in later turns."""
-    said: set[tuple[str, ...]] = set()
-    again = total = 0
+    earlier: set[tuple[str, ...]] = set()
+    repeated = total = 0
     for number, turn in enumerate(turns):
         words = words_of(prose(turn))
         runs = [tuple(words[n : n + RUN]) for n in range(len(words) - RUN + 1)]
         if number:
-            again, total = again + sum(run in said for run in runs), total + len(runs)
-        said |= set(runs)
-    return again, total
+            repeated, total = repeated + sum(run in earlier for run in runs), total + len(runs)
+        earlier |= set(runs)
+    return repeated, total

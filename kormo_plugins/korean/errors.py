@@ -24,12 +24,18 @@ from kormo_plugins.korean.text import prose
 
 _SURE = ("를", "와", "으로", "을", "은")
 _REAL_WORDS = re.compile(
-    r"(?:가을|마을|노을|고을|[지이나부저그쏘]을|[지이나부저그]은|가은|다은|하은|시은|예은|고은|조은|도와|고와)$|"
+    r"(?:가을|마을|노을|고을|[지이나부저그쏘모]을|[지이나부저그모]은|가은|다은|하은|시은|예은|고은|조은|도와|고와|들를)$|"
     r"^(?:와|를|은|을|으로)$"
 )
-"""Words that look as if they had a wrong particle: nouns, names, and verbs whose ㅅ is dropped (지을, 나은)."""
+"""Words that look as if they had a wrong particle: nouns, names, and verbs whose ㅅ is dropped or whose stem ends in 으
+(지을, 나은, 모을)."""
 
 
+_PEOPLE = re.compile(
+    r"(?:건축|경영|공예|기업|등산|문필|무용|문학|미식|발명|번역|분석|비평|사업|사상|성악|소설|수집|안무|여행|예술|운동|웅변|음악|"
+    r"이론|자본|자선|작곡|전략|전문|조각|탐험|탐사|평론|혁명|활동)가$"
+)
+"""Nouns of people in 家 after a consonant: 자본가 is not 자본 with a wrong particle."""
 _VERBS = frozenset("받있없않넣찾읽먹맞놓쌓잡막남얻앉묶뽑씻웃걷듣묻믿닫쏟굽눕입집접높낮깊같많")
 """Last syllables of stems after which …는 is an ending."""
 
@@ -71,6 +77,8 @@ def _wrong_particle(word: str, nouns: set[str]) -> bool:
             return False  # the pronunciation of letters and numbers is too uncertain
         if particle in _SURE:
             return _REAL_WORDS.search(word) is None
+        if particle == "가" and _PEOPLE.search(word):
+            return False
         return stem in nouns and word not in nouns and not (particle == "는" and stem[-1] in _VERBS)
     return False
 
@@ -91,16 +99,16 @@ _SEUMNIDA = re.compile(r"([가-힣])습니[다까]")
 def _wrong_ending(word: str) -> bool:
     if any(pattern.search(word) for pattern in _ENDINGS):
         return True
-    for found in _SEUMNIDA.finditer(word):
-        if not split(found[1])[2]:
+    for match in _SEUMNIDA.finditer(word):
+        if not split(match[1])[2]:
             return True  # 하습니다
-    for found in _HARMONY.finditer(word):
-        _, vowel, tail = split(found[1])
+    for match in _HARMONY.finditer(word):
+        _, vowel, tail = split(match[1])
         if not tail:
             continue  # contracted forms, and stems that dropped their ㅅ
-        bright = found[2][0] in "아았"
+        bright = match[2][0] in "아았"
         if tail == "ㅆ":  # after the past tense always 어: 갔어요
             vowel = "ㅓ"
-        if bright != (vowel in _BRIGHT) and not (vowel in "ㅑㅛ" or found[1] in "랗갛"):
+        if bright != (vowel in _BRIGHT) and not (vowel in "ㅑㅛ" or match[1] in "랗갛"):
             return True
     return False

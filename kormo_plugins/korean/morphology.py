@@ -263,8 +263,8 @@ def _final(stem: str, form: str, adjective: bool, register: str) -> str | None:
     if form == "imp":
         return (infinitive(stem) + "라", infinitive(stem), _eu(stem, "세요"), _eu(stem, "십시오"))[index]
     if form == "ask":
-        asked = _eu(stem, "ㄴ가") if adjective else _plain(stem, "는가")
-        return (asked, infinitive(stem), infinitive(stem) + "요", _formal(stem, "니까"))[index]
+        question = _eu(stem, "ㄴ가") if adjective else _plain(stem, "는가")
+        return (question, infinitive(stem), infinitive(stem) + "요", _formal(stem, "니까"))[index]
     if form == "askpast":
         base = with_tail(infinitive(stem), "ㅆ")
         return base + ("는가", "어", "어요", "습니까")[index]
@@ -285,7 +285,7 @@ def conjugate(word: str, form: str, *, adjective: bool = False, register: str = 
         ValueError: `word` does not end in 다, or the form does not exist.
     """
     if not word.endswith("다") or len(word) < 2:
-        raise ValueError(f"{word!r} is no dictionary form: it does not end in 다")
+        raise ValueError(f"{word!r} is not a dictionary form: it does not end in 다")
     stem = word[:-1]
     if form[0] == "h":
         stem, form = honorific(stem), form[1:]
@@ -306,4 +306,4 @@ def conjugate(word: str, form: str, *, adjective: bool = False, register: str = 
         return _eu(stem, form)
     if form in _A_ENDINGS:
         return infinitive(stem) + form[1:]
-    raise ValueError(f"{form!r} is no form of {word!r}")
+    raise ValueError(f"{form!r} is not a form of {word!r}")

@@ -30,15 +30,17 @@ class Measure:
 
 AS_HUMAN = "as in human text"
 MEASURES = {
-    "particle_errors": Measure("particles of the wrong form, per 1,000 words", "lower"),
-    "ending_errors": Measure("endings of a forbidden form, per 1,000 words", "lower"),
+    "particle_errors": Measure("wrong particle forms, per 1,000 words", "lower"),
+    "ending_errors": Measure("wrong forms of endings, per 1,000 words", "lower"),
     "connectives": Measure("sentences that begin with a connective, per 100", AS_HUMAN),
-    "connective_variety": Measure("different connectives, of those used", AS_HUMAN),
-    "continuity": Measure("sentences that go on about an entity of the one before", AS_HUMAN),
-    "return": Measure("entities of later turns that an earlier turn named", AS_HUMAN),
-    "repetition": Measure("runs of four words said before in the same text", "lower"),
-    "repetition_over_turns": Measure("runs of four words of later turns said in an earlier one", "lower"),
-    "translationese": Measure("marks of translation, per 1,000 words", AS_HUMAN),
+    "connective_variety": Measure("distinct connectives over all connectives used", AS_HUMAN),
+    "continuity": Measure("share of sentences that mention an entity of the preceding sentence", AS_HUMAN),
+    "return": Measure("share of entities of later turns that an earlier turn mentioned", AS_HUMAN),
+    "repetition": Measure("share of four-word runs that occurred earlier in the same text", "lower"),
+    "repetition_over_turns": Measure(
+        "share of four-word runs of later turns that occurred in an earlier turn", "lower"
+    ),
+    "translationese": Measure("marks of translationese, per 1,000 words", AS_HUMAN),
 }
 """Name -> measure."""
 
@@ -67,8 +69,8 @@ def measure(conversations: Iterable[Sequence[str]]) -> dict[str, float]:
             used.update(firsts)
             share("continuity", discourse.continuity(turn))
             share("repetition", discourse.repetition(turn))
-            found, words = translationese.marks(turn)
-            share("translationese", (sum(found.values()), words))
+            marks, words = translationese.marks(turn)
+            share("translationese", (sum(marks.values()), words))
         share("return", discourse.return_of_entities(turns))
         share("repetition_over_turns", discourse.repetition_over_turns(turns))
     sums["connective_variety"], sums["connective_variety/"] = len(used), sum(used.values())

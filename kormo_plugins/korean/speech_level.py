@@ -74,7 +74,7 @@ def level_of(sentence: str) -> str | None:
 
 def speech_levels(text: str) -> SpeechLevels:
     """Levels of all sentences of a text, ignoring quotations and code."""
-    found = [level for one in sentences(prose(text)) if (level := level_of(one)) is not None]
-    counts = Counter(found)
-    kept = None if len(found) < 2 else len({level in POLITE for level in found}) == 1
+    levels = [level for sentence in sentences(prose(text)) if (level := level_of(sentence)) is not None]
+    counts = Counter(levels)
+    kept = None if len(levels) < 2 else len({level in POLITE for level in levels}) == 1
     return SpeechLevels(dict(sorted(counts.items())), kept, counts.most_common(1)[0][0] if counts else None)

@@ -51,17 +51,17 @@ def sentences(text: str) -> list[str]:
 
     A line without a final mark (a heading, a list item) is a sentence if it has a letter or a digit.
     """
-    found: list[str] = []
+    result: list[str] = []
     for line in composed(text).splitlines():
         line, start = _MARKER.sub("", line.strip(" *_>|")), 0
         for mark in _END.finditer(line):
             piece = line[start : mark.end()]
             if _ABBREVIATION.search(piece):
                 continue
-            found.append(piece.strip())
+            result.append(piece.strip())
             start = mark.end()
-        found.append(line[start:].strip())
-    return [one for one in found if any(character.isalnum() for character in one)]
+        result.append(line[start:].strip())
+    return [sentence for sentence in result if any(character.isalnum() for character in sentence)]
 
 
 def paragraphs(text: str) -> list[str]:
@@ -71,10 +71,12 @@ def paragraphs(text: str) -> list[str]:
 
 def hangul_share(text: str) -> float | None:
     """Share of Hangul among the letters of the prose, 0 to 1; None for a text without letters."""
-    found = [character for character in prose(text) if unicodedata.category(character)[0] == "L"]
-    if not found:
+    alphabetic = [character for character in prose(text) if unicodedata.category(character)[0] == "L"]
+    if not alphabetic:
         return None
-    return sum("가" <= character <= "힣" or "\u3130" <= character <= "\u318f" for character in found) / len(found)
+    return sum("가" <= character <= "힣" or "\u3130" <= character <= "\u318f" for character in alphabetic) / len(
+        alphabetic
+    )
 
 
 def foreign_words(text: str, allowed: Collection[str] = ()) -> list[str]:
@@ -88,8 +90,8 @@ def foreign_words(text: str, allowed: Collection[str] = ()) -> list[str]:
     """
     known = {word.casefold() for word in allowed}
     plain = re.sub(r"\([^()\n]*\)", " ", prose(text))
-    found = [word for word in _WORD.findall(plain) if not word.isupper()] + _HANJA_KANA.findall(plain)
-    return [word for word in found if word.casefold() not in known]
+    candidates = [word for word in _WORD.findall(plain) if not word.isupper()] + _HANJA_KANA.findall(plain)
+    return [word for word in candidates if word.casefold() not in known]
 
 
 def latin_words(text: str) -> list[str]:

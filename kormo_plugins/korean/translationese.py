@@ -47,5 +47,5 @@ PER = 1000
 def marks(text: str) -> tuple[Counter[str], int]:
     """Counts of each marker in the prose of a text, and the number of eojeol."""
     plain = prose(text)
-    found = Counter({name: len(pattern.findall(plain)) for name, pattern in MARKS.items()})
-    return found, len(eojeols(plain))
+    counts = Counter({name: len(pattern.findall(plain)) for name, pattern in MARKS.items()})
+    return counts, len(eojeols(plain))

@@ -35,5 +35,5 @@ def bits_per_byte(nll_sum_nats: float, bytes: int) -> float:
         ValueError: `bytes` is not positive.
     """
     if bytes <= 0:
-        raise ValueError(f"bits per byte of {bytes} bytes: there must be text")
+        raise ValueError(f"bits per byte of {bytes} bytes: there must be at least one byte of text")
     return nll_sum_nats / (math.log(2) * bytes)

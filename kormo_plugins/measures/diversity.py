@@ -44,9 +44,9 @@ def distinct(texts: Sequence[str], n: int) -> float:
     total = 0
     different: set[tuple[str, ...]] = set()
     for text in texts:
-        found = runs(words(text), n)
-        total += sum(found.values())
-        different.update(found)
+        hashes = runs(words(text), n)
+        total += sum(hashes.values())
+        different.update(hashes)
     return len(different) / total if total else 1.0
 
 
@@ -55,20 +55,20 @@ def self_bleu(texts: Sequence[str], longest: int = 4) -> float:
     counted = [[runs(words(text), n) for n in range(1, longest + 1)] for text in texts]
     lengths = [sum(one[0].values()) for one in counted]
     scores = []
-    for i, mine in enumerate(counted):
-        others = [j for j in range(len(counted)) if j != i and lengths[j]]
-        if not others or lengths[i] < longest:
+    for i, counts in enumerate(counted):
+        other_indices = [j for j in range(len(counted)) if j != i and lengths[j]]
+        if not other_indices or lengths[i] < longest:
             continue
         logs = 0.0
         for n in range(longest):
-            most: Counter[tuple[str, ...]] = Counter()
-            for j in others:
-                for run in mine[n].keys() & counted[j][n].keys():
-                    most[run] = max(most[run], counted[j][n][run])
-            matched = sum(min(count, most[run]) for run, count in mine[n].items())
+            max_counts: Counter[tuple[str, ...]] = Counter()
+            for j in other_indices:
+                for run in counts[n].keys() & counted[j][n].keys():
+                    max_counts[run] = max(max_counts[run], counted[j][n][run])
+            matched = sum(min(count, max_counts[run]) for run, count in counts[n].items())
             # Smoothing where nothing matches (Chen & Cherry 2014, method 1), so that no text scores zero.
-            logs += math.log(max(matched, 0.1) / max(1, sum(mine[n].values())))
-        closest = min(others, key=lambda j: (abs(lengths[j] - lengths[i]), lengths[j]))
+            logs += math.log(max(matched, 0.1) / max(1, sum(counts[n].values())))
+        closest = min(other_indices, key=lambda j: (abs(lengths[j] - lengths[i]), lengths[j]))
         brevity = min(0.0, 1 - lengths[closest] / lengths[i])
         scores.append(math.exp(brevity + logs / longest))
     return sum(scores) / len(scores) if scores else 0.0

@@ -55,7 +55,11 @@ class CellRecord(TypedDict):
 
 
 class AblationRecord(TypedDict):
-    """`ablation.json`. `table`: measure -> variant -> row; `variants`: name -> the keys that it overrides."""
+    """`ablation.json`. `table`: measure -> variant -> row; `variants`: name -> the keys that it overrides.
+
+    Args:
+        warnings: what makes the comparison doubtful; missing in records of before.
+    """
 
     ablation: str
     question: str
@@ -65,6 +69,7 @@ class AblationRecord(TypedDict):
     variants: dict[str, dict[str, object]]
     cells: list[CellRecord]
     table: dict[str, dict[str, Row]]
+    warnings: NotRequired[list[str]]
 
 
 class LawRecord(TypedDict):

@@ -46,7 +46,7 @@ class Metrics(NamedTuple):
 
 def read_metrics_file(path: Path) -> Metrics:
     """Reads the file; empty if it does not exist yet."""
-    found = Metrics([], [], [])
+    metrics = Metrics([], [], [])
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for number, text in enumerate(lines, 1):
         try:
@@ -54,17 +54,17 @@ def read_metrics_file(path: Path) -> Metrics:
         except (ValueError, RecursionError):
             line = None
         if not _sound(line):
-            found.broken.append(number)
+            metrics.broken.append(number)
             continue
         if line.get("event") == "start":
-            found.resumes.append(0)
-            found.lines.clear()
+            metrics.resumes.append(0)
+            metrics.lines.clear()
         elif line.get("event") == "resume":
-            found.resumes.append(int(line["step"]))
-            found.lines[:] = [kept for kept in found.lines if _step(kept) <= line["step"]]
+            metrics.resumes.append(int(line["step"]))
+            metrics.lines[:] = [line_before for line_before in metrics.lines if _step(line_before) <= line["step"]]
         else:
-            found.lines.append({current_name(name): value for name, value in line.items()})
-    return found
+            metrics.lines.append({current_name(name): value for name, value in line.items()})
+    return metrics
 
 
 def _sound(line: object) -> TypeGuard[dict[str, Any]]:

@@ -60,7 +60,7 @@ class SampleRows(Sequence[dict[str, object]]):
         labels = np.empty_like(self.input_ids[row])
         nothing = np.zeros(0, np.int64)
         gather.fill_labels(self.input_ids[row], self.position_ids[row], self.filled[row], False, nothing, labels)
-        found = {
+        sample = {
             "input_ids": self.input_ids[place],
             "labels": labels[0],
             "position_ids": self.position_ids[place],
@@ -68,9 +68,9 @@ class SampleRows(Sequence[dict[str, object]]):
             "source": int(self.source[place]),
         }
         if self.trained is not None:
-            found["trained"] = self.trained[place]
+            sample["trained"] = self.trained[place]
             labels[0][self.trained[place] == 0] = gather.IGNORE
-        return found
+        return sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,19 +211,19 @@ class MixtureDataset:
         Raises:
             IndexError: an index outside 0..len-1.
         """
-        wanted = np.asarray(indices, np.int64)
-        out = np.empty((len(wanted), 3), np.int64)
-        if not len(wanted):
+        samples = np.asarray(indices, np.int64)
+        out = np.empty((len(samples), 3), np.int64)
+        if not len(samples):
             return out
-        low, high = int(wanted.min()), int(wanted.max())
+        low, high = int(samples.min()), int(samples.max())
         if low < 0 or high >= len(self):
             raise IndexError(f"sample {low if low < 0 else high} of {len(self)}")
         first, last = low // self.global_batch, high // self.global_batch
-        for step in [first] if first == last else np.unique(wanted // self.global_batch).tolist():
-            inside = slice(None) if first == last else np.flatnonzero(wanted // self.global_batch == step)
+        for step in [first] if first == last else np.unique(samples // self.global_batch).tolist():
+            inside = slice(None) if first == last else np.flatnonzero(samples // self.global_batch == step)
             before, after = self._counts(step)
-            slots = wanted[inside] - step * self.global_batch
-            found = np.empty((len(slots), 3), np.int64)
+            slots = samples[inside] - step * self.global_batch
+            located = np.empty((len(slots), 3), np.int64)
             order.locate(
                 slots,
                 before,
@@ -231,9 +231,9 @@ class MixtureDataset:
                 self._row_counts,
                 self._keys,
                 np.uint64(order.subkey(self._step_key, step)),
-                found,
+                located,
             )
-            out[inside] = found
+            out[inside] = located
         return out
 
     def _counts(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -319,15 +319,17 @@ def open_mixture(
         KormoError: a folder is unfinished, damaged or swapped, sources have different tokenizers, a plan has another
             row length or policy, or the sources are too small for the whole run.
     """
-    found = plugins or registry()
-    plans = _open_plans(rows, shards, recipe, row_length, tokenizer, found)
+    components = plugins or registry()
+    plans = _open_plans(rows, shards, recipe, row_length, tokenizer, components)
     for plan in plans.values():
         _ = plan.shards.index  # megabytes at most, loaded now so that no sample waits for it
     mixture = dict(recipe.mixture)
     name = mixture.pop("name")
-    settings = found.params("mixing", name, mixture, "kormo.mixture")
+    settings = components.params("mixing", name, mixture, "kormo.mixture")
     sizes = {source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()}
-    mixing = found.load("mixing", name)(sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps)
+    mixing = components.load("mixing", name)(
+        sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps
+    )
     chosen = getattr(settings, "shuffle_seed", None)
     return MixtureDataset(
         plans,
@@ -345,30 +347,30 @@ def _open_plans(
     recipe: MixtureRecipe,
     row_length: int,
     tokenizer: str | None,
-    found: Registry,
+    components: Registry,
 ) -> dict[str, Rows]:
     """The row plan of each source, checked against its shards, the recipe and the tokenizer."""
     if not rows or sorted(rows) != sorted(shards):
         raise KormoError(
             where="kormo.mixture",
-            found=f"row plans of {sorted(rows)} and shards of {sorted(shards)}",
-            why="each source needs both, and there must be one",
-            do="build what is missing",
+            found=f"row plans for {sorted(rows)} and shards for {sorted(shards)}",
+            why="every source needs both, and there must be at least one source",
+            do="build the missing ones with `kormo data build`",
         )
     plans = {name: Rows(rows[name], Shards(shards[name])) for name in sorted(rows)}
     for name, plan in plans.items():
-        policy, params = packing_of(recipe, found, name, conversations=plan.shards.masked)
-        wanted = {
+        policy, params = packing_of(recipe, components, name, conversations=plan.shards.masked)
+        expected = {
             "row_length": row_length,
             "policy": policy,
             "params": params.model_dump(mode="json") if params else {},
         }
-        for word, value in wanted.items():
-            if plan.manifest[word] != value:
+        for key, value in expected.items():
+            if plan.manifest[key] != value:
                 raise KormoError(
-                    where=f"{plan.folder}: {word}",
-                    found=repr(plan.manifest[word]),
-                    why=f"the recipe asks for {value!r}",
+                    where=f"{plan.folder}: {key}",
+                    found=repr(plan.manifest[key]),
+                    why=f"the recipe requires {value!r}",
                     do="build the row plan for this recipe",
                 )
         _same_tokenizer(plan, name, tokenizer or next(iter(plans.values())).shards.manifest["tokenizer"])
@@ -376,11 +378,11 @@ def _open_plans(
 
 
 def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:
-    found = plan.shards.manifest["tokenizer"]
-    if found != expected:
+    tokenizer = plan.shards.manifest["tokenizer"]
+    if tokenizer != expected:
         raise KormoError(
             where=f"{plan.shards.folder / 'shards.json'}: tokenizer",
-            found=f"{found[:12]}",
-            why=f"the other sources and the run use {expected[:12]}, in which the same ids mean different text",
+            found=f"{tokenizer[:12]}",
+            why=f"the other sources and the run use {expected[:12]}, in which the same ids stand for other text",
             do=f"tokenize {name} again with the run's tokenizer",
         )

@@ -75,7 +75,7 @@ class PairDataset:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         step, slot = divmod(index, self.global_batch)
-        found = np.empty((1, 3), np.int64)
+        located = np.empty((1, 3), np.int64)
         order.locate(
             np.array([slot], np.int64),
             self.mixing.counts(step),
@@ -83,9 +83,9 @@ class PairDataset:
             self.sizes,
             self._keys,
             np.uint64(order.subkey(self._step_key, step)),
-            found,
+            located,
         )
-        source, place, epoch = (int(value) for value in found[0])
+        source, place, epoch = (int(value) for value in located[0])
         return source, place, epoch
 
     def parts(self) -> dict[str, object]:
@@ -126,19 +126,19 @@ def open_pairs(
     Raises:
         KormoError: a folder is unfinished or damaged, or the mixture cannot be maintained for the whole run.
     """
-    found = plugins or registry()
+    components = plugins or registry()
     sources = {name: Pairs(folder) for name, folder in folders.items()}
     mixture = dict(recipe.mixture)
     name = mixture.pop("name")
-    settings = found.params("mixing", name, mixture, "kormo.mixture")
+    settings = components.params("mixing", name, mixture, "kormo.mixture")
     if getattr(settings, "stages", ()):
         raise KormoError(
             where="kormo.data.mixture.stages",
-            found="stages",
-            why="they begin at a token count, but preference pairs are counted",
+            found="stages for preference pairs",
+            why="stages begin at a token count, but a run on preference pairs counts pairs",
             do="remove them, or split the run into two recipes",
         )
     sizes = {name: SourceSize(rows=len(pairs), tokens=len(pairs)) for name, pairs in sources.items()}
-    mixing = found.load("mixing", name)(sizes, settings, row_length=1, global_batch=global_batch, steps=steps)
+    mixing = components.load("mixing", name)(sizes, settings, row_length=1, global_batch=global_batch, steps=steps)
     chosen = getattr(settings, "shuffle_seed", None)
     return PairDataset(sources, mixing, seed=seed if chosen is None else chosen, steps=steps, global_batch=global_batch)

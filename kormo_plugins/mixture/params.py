@@ -15,7 +15,7 @@ class BestFitParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     longer: Literal["cut", "drop"] = Field(
         "cut",
-        description="a document longer than a row: `cut` uses every piece, `drop` leaves it out, counted",
+        description="a document longer than a row: `cut` uses all of its pieces, `drop` omits it and counts it",
     )
 
 
@@ -29,7 +29,7 @@ class ConcatParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     drop_tail: bool = Field(
         False,
-        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
+        description="omit the incomplete row at the very end; its tokens are counted",
     )
 
 
@@ -39,10 +39,14 @@ class StageParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     from_tokens: int = Field(
         gt=0,
-        description="tokens of the run, padding included, from which on this stage holds; rounded up to a whole step",
+        description="tokens of the run, padding included, from which this stage applies; rounded up to a whole step",
     )
-    weights: Weights | None = Field(None, description="as `weights` of the mixture; null: the sources' own sizes")
-    temperature: float | None = Field(None, gt=0, description="null: that of the mixture")
+    weights: Weights | None = Field(
+        None, description="like `weights` of the mixture; null: in proportion to the sources' tokens"
+    )
+    temperature: float | None = Field(
+        None, gt=0, description="like `temperature` of the mixture; null: the value of the mixture"
+    )
 
 
 class WeightedParams(BaseModel):
@@ -51,23 +55,29 @@ class WeightedParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     weights: Weights | None = Field(
         None,
-        description="tree of weights by tokens: source -> number, or name -> {share, of}; "
-        "null: each source weighs as many tokens as it has",
+        description="tree of weights by tokens: source -> number, or group name -> {share, of}; null: in proportion "
+        "to the sources' tokens",
     )
     max_epochs: float | dict[str, float] | None = Field(
         None,
-        description="how often a source may be gone through, for all or by source; null: as often as needed. "
+        description="maximum passes over a source, one number for all or one per source; null: no limit. "
         "Muennighoff et al. 2023 (arXiv 2305.16264) find up to 4 nearly as good as new data",
     )
-    temperature: float = Field(1.0, gt=0, description="above 1 flattens the shares, below 1 sharpens them")
-    stages: tuple[StageParams, ...] = Field((), description="changes of the weights, at rising token counts")
-    shuffle_seed: int | None = Field(None, description="seed of the order of the data; null: the run's seed")
+    temperature: float = Field(
+        1.0,
+        gt=0,
+        description="exponent 1/T of the shares, normalized afterwards: above 1 flattens them, below 1 sharpens them",
+    )
+    stages: tuple[StageParams, ...] = Field(
+        (), description="changes of the weights during the run, with increasing `from_tokens`"
+    )
+    shuffle_seed: int | None = Field(None, description="seed of the data order; null: the run's seed")
 
     @model_validator(mode="after")
     def _ordered(self) -> WeightedParams:
         starts = [stage.from_tokens for stage in self.stages]
         if starts != sorted(set(starts)):
-            raise ValueError("stages must come in rising order of from_tokens")
+            raise ValueError("stages must be in increasing order of from_tokens")
         limits = self.max_epochs.values() if isinstance(self.max_epochs, dict) else [self.max_epochs]
         if any(limit is not None and limit <= 0 for limit in limits):
             raise ValueError("max_epochs must be above 0")
@@ -79,26 +89,28 @@ class CollatorParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     predict_first: bool = Field(
-        False, description="predict the first token of a document from the last one of the document before it"
+        False, description="predict the first token of a document from the last token of the preceding document"
     )
     ignore_tokens: tuple[int | str, ...] = Field(
-        (), description="tokens that are left out of the loss (`<think>`), by name or by id; names are the tokenizer's"
+        (), description="tokens that are excluded from the loss (`<think>`), as names in the tokenizer or as ids"
     )
-    sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
+    sources: bool = Field(False, description="add `sources` to the batch, int64 [rows]: the source of each row")
 
 
 class DocumentMaskParams(CollatorParams):
     """Parameters of `document_mask`."""
 
     cu_seqlens: bool = Field(
-        False, description="add cu_seq_lens_q/k and max_length_q/k, for FlashAttention and varlen backends"
+        False, description="add cu_seq_lens_q/k and max_length_q/k to the batch, for FlashAttention and varlen backends"
     )
 
 
 class CausalParams(CollatorParams):
     """Parameters of `causal`: a row is one text, so the first token of a document has no special role."""
 
-    predict_first: bool = Field(True, description="predict the first token of a document from the one before it")
+    predict_first: bool = Field(
+        True, description="predict the first token of a document from the last token of the preceding document"
+    )
 
 
 class MixtureRecipe(BaseModel):
@@ -106,21 +118,21 @@ class MixtureRecipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     packing: dict[str, Any] = Field(
-        default_factory=lambda: {"name": "best_fit"}, description="a packing policy and its parameters"
+        default_factory=lambda: {"name": "best_fit"}, description="the packing policy, with its parameters"
     )
     mixture: dict[str, Any] = Field(
-        default_factory=lambda: {"name": "weighted"}, description="a mixing and its parameters"
+        default_factory=lambda: {"name": "weighted"}, description="the mixing method, with its parameters"
     )
 
     too_long: Literal["reject", "cut"] = Field(
         "reject",
-        description="a conversation longer than a row: `reject` leaves it out, counted as dropped; `cut` trains on its "
-        "pieces, the later ones without the question. Texts go by `packing`",
+        description="a conversation longer than a row: `reject` omits it and counts it as dropped; `cut` trains on "
+        "its pieces, of which the later ones lack the question. Plain texts follow `packing`",
     )
 
     @model_validator(mode="after")
     def _named(self) -> MixtureRecipe:
         for key in ("packing", "mixture"):
             if not isinstance(getattr(self, key).get("name"), str):
-                raise ValueError(f"{key} needs a name")
+                raise ValueError(f"{key} needs the key `name`")
         return self

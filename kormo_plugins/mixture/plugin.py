@@ -16,14 +16,14 @@ def kormo_packings() -> Iterable[Component]:
     yield Component(
         "best_fit",
         f"{PACKING}best_fit",
-        "fullest row that takes it, longest first; cuts only what is longer than a row",
+        "each document in the fullest row with room for it, longest first; cuts only documents longer than a row",
         f"{PARAMS}BestFitParams",
         "Ding et al. 2024, arXiv 2404.10830",
     )
     yield Component(
         "concat",
         f"{PACKING}concat",
-        "one stream of documents, cut every row",
+        "concatenates the documents and cuts the stream into rows",
         f"{PARAMS}ConcatParams",
         "GPT-3, and KORMo's published data path",
     )
@@ -36,7 +36,7 @@ def kormo_mixings() -> Iterable[Component]:
     yield Component(
         "weighted",
         "kormo_plugins.mixture.sampling.schedule:weighted",
-        "shares of tokens, exact to within one row at every step",
+        "mixes sources by shares of tokens, exact to within one row at every step",
         f"{PARAMS}WeightedParams",
         "Tijdeman 1980; Baruah et al. 1996",
     )
@@ -49,19 +49,19 @@ def kormo_collators() -> Iterable[Component]:
     yield Component(
         "document_mask",
         f"{collators}document_mask",
-        "documents do not see each other: positions restart, no mask",
+        "documents of a row do not attend to each other: restarted positions, no dense mask",
         f"{PARAMS}DocumentMaskParams",
     )
     yield Component(
         "causal",
         f"{collators}causal",
-        "a row is one text: no isolation, for the ablation",
+        "documents of a row attend to each other as one text, for the ablation",
         f"{PARAMS}CausalParams",
     )
     yield Component(
         "flex",
         f"{collators}flex",
-        "documents do not see each other: a FlexAttention block mask",
+        "documents of a row do not attend to each other: a FlexAttention block mask",
         f"{PARAMS}CollatorParams",
         "Dong et al. 2024, arXiv 2412.05496",
     )

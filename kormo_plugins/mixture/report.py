@@ -105,31 +105,31 @@ def batch(
         raise KormoError(
             where="--step",
             found=str(step),
-            why=f"the run has the steps 0 to {dataset.steps - 1}",
-            do="choose one of them",
+            why=f"the steps of the run are 0 to {dataset.steps - 1}",
+            do="choose a step in this range",
         )
     if not 0 <= rank < world_size:
         raise KormoError(
             where="--rank",
             found=str(rank),
-            why=f"with {world_size} ranks they are 0 to {world_size - 1}",
-            do="choose one",
+            why=f"with {world_size} ranks, the ranks are 0 to {world_size - 1}",
+            do="choose a rank in this range",
         )
     size = micro_batch or max(1, dataset.global_batch // world_size)
     if dataset.global_batch % (size * world_size):
         raise KormoError(
             where="--world-size",
             found=f"{world_size} ranks with micro-batches of {size} rows",
-            why=f"they do not divide the global batch of {dataset.global_batch} rows",
-            do="choose numbers that do; training would refuse these too",
+            why=f"their product does not divide the global batch of {dataset.global_batch} rows",
+            do="choose numbers whose product does; training would refuse these too",
         )
     slots = np.arange(dataset.global_batch)
-    mine = slots[slots // size % world_size == rank] + step * dataset.global_batch
+    rank_slots = slots[slots // size % world_size == rank] + step * dataset.global_batch
     return {
         "step": step,
         "rank": rank,
         "world_size": world_size,
-        "samples": [_sample(dataset, int(index), decode) for index in mine],
+        "samples": [_sample(dataset, int(index), decode) for index in rank_slots],
     }
 
 

@@ -37,9 +37,9 @@ def differences(old: Parts, new: Parts) -> list[tuple[int, str]]:
     Args:
         old, new: `MixtureDataset.parts()` of the run so far and of the current recipe.
     """
-    found = [
-        (0, f"{name}: {old[name]!r} became {new[name]!r} ({what})")
-        for name, what in SCALARS.items()
+    result = [
+        (0, f"{name}: {old[name]!r} became {new[name]!r} ({meaning})")
+        for name, meaning in SCALARS.items()
         if old[name] != new[name]
     ]
     borders = sorted({stage["from_step"] for parts in (old, new) for stage in parts["stages"]})
@@ -49,14 +49,14 @@ def differences(old: Parts, new: Parts) -> list[tuple[int, str]]:
         for name in sorted(before.keys() | after.keys()):
             first_use.setdefault(name, step)
         if before != after:
-            found.append((step, f"shares from step {step:,}: {_shares(before)} became {_shares(after)}"))
+            result.append((step, f"shares from step {step:,}: {_shares(before)} became {_shares(after)}"))
         elif len({step in {stage["from_step"] for stage in parts["stages"]} for parts in (old, new)}) > 1:
             # counting restarts at a stage, so rows may be rounded differently after it
-            found.append((step, f"a stage begins at step {step:,} in only one of the two"))
+            result.append((step, f"a stage begins at step {step:,} in only one of the two mixtures"))
     for name in sorted(old["sources"].keys() & new["sources"].keys()):
         if old["sources"][name] != new["sources"][name] and name in first_use:
-            found.append((first_use[name], f"source {name}: built again with other contents"))
-    return sorted(found)
+            result.append((first_use[name], f"source {name}: rebuilt with other contents"))
+    return sorted(result)
 
 
 def _shares(shares: Mapping[str, float]) -> str:
@@ -77,13 +77,13 @@ def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> l
         KormoError: the recipe would change steps that were already trained; names each such difference and the first
             affected step.
     """
-    found = differences(old, new)
-    past = [(first, text) for first, text in found if first < step]
+    changes = differences(old, new)
+    past = [(first, text) for first, text in changes if first < step]
     if past and not allow:
         raise KormoError(
             where=f"resume at step {step:,}",
             found="; ".join(text for _, text in past),
             why=f"step {past[0][0]:,}, already trained, would change: some rows would repeat and others be skipped",
-            do=f"put the recipe back and add a stage from step {step:,} on, or allow it explicitly",
+            do=f"restore the recipe and add a stage from step {step:,} on, or allow the change explicitly",
         )
-    return [f"amended from step {first:,}: {text}" for first, text in found]
+    return [f"amended from step {first:,}: {text}" for first, text in changes]

@@ -93,7 +93,7 @@ class Collapse(Monitor):
         if run.tokenizer is None or "eos" not in run.special:
             raise KormoError(
                 where="kormo.monitor.collapse",
-                found="no tokenizer of ours",
+                found="no tokenizer prepared by kormo-plugins",
                 why="prompts and continuations are encoded with it",
                 do="set kormo.tokenizer, or kormo.monitor.collapse: null",
             )
@@ -105,23 +105,25 @@ class Collapse(Monitor):
         written = self._write(model)
         if group_rank()[0] == 0:
             self._keep(step, written)
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for language in self.params.prompts:
-            mine = [one for one in written if one.language == language]
-            found |= {f"collapse/{name}/{language}": value for name, value in measures(language, mine).items()}
-        return found
+            continuations = [one for one in written if one.language == language]
+            metrics |= {
+                f"collapse/{name}/{language}": value for name, value in measures(language, continuations).items()
+            }
+        return metrics
 
     def _write(self, model: PreTrainedModel) -> list[Continuation]:
         assert self.run is not None
         special, params = self.run.special, self.params
-        asked = [
+        language_prompts = [
             (language, prompt)
             for language, prompts in params.prompts.items()
             for prompt in prompts
             for _ in range(params.samples)
         ]
         start = [special["bos"]] if "bos" in special else []
-        ids = [start + self.tokenizer.encode(prompt, add_special_tokens=False).ids for _, prompt in asked]
+        ids = [start + self.tokenizer.encode(prompt, add_special_tokens=False).ids for _, prompt in language_prompts]
         longest = min(params.tokens, self.run.sequence_len - max(map(len, ids)))
         written, entropies = generate(
             model,
@@ -133,7 +135,7 @@ class Collapse(Monitor):
             pad=special.get("pad", special["eos"]),
         )
         found = []
-        for (language, prompt), tokens, entropy in zip(asked, written, entropies, strict=True):
+        for (language, prompt), tokens, entropy in zip(language_prompts, written, entropies, strict=True):
             ended = special["eos"] in tokens
             kept = tokens[: tokens.index(special["eos"])] if ended else tokens
             text = self.tokenizer.decode(kept, skip_special_tokens=True)
@@ -207,7 +209,7 @@ def measures(language: str, written: Sequence[Continuation]) -> dict[str, float]
     """The measures of one language; see the module docstring."""
     texts = [one.text for one in written]
     entropy = [value for one in written for value in one.entropy]
-    found = {
+    metrics = {
         "distinct_2": distinct(texts, 2),
         "distinct_4": distinct(texts, 4),
         "self_bleu": self_bleu(texts),
@@ -217,7 +219,7 @@ def measures(language: str, written: Sequence[Continuation]) -> dict[str, float]
         "ended": _mean([one.ended for one in written]),
     }
     share = script_share(texts, language)
-    return found if share is None else {**found, "right_script": share}
+    return metrics if share is None else {**metrics, "right_script": share}
 
 
 def repetition(ids: Sequence[int]) -> float:
@@ -230,8 +232,8 @@ def script_share(texts: Iterable[str], language: str) -> float | None:
     """Share of letters in the language's script; None without letters."""
     beginnings = SCRIPTS.get(language.split("-")[0].lower(), ("LATIN",))
     letters = [c for text in texts for c in text if c.isalpha()]
-    mine = sum(unicodedata.name(c, "").startswith(beginnings) for c in letters)
-    return mine / len(letters) if letters else None
+    in_script = sum(unicodedata.name(c, "").startswith(beginnings) for c in letters)
+    return in_script / len(letters) if letters else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -104,7 +104,7 @@ class HeldOut(Monitor):
         if not chosen:
             raise KormoError(
                 where="kormo.monitor.held_out",
-                found="no document that is held out",
+                found="no held-out documents",
                 why="there is nothing to measure the loss on",
                 do="set held_out.documents in the dataset recipe, name texts under kormo.monitor.external_eval, or set "
                 "kormo.monitor.held_out: null",
@@ -118,15 +118,15 @@ class HeldOut(Monitor):
         return by_group(self.texts, nll)
 
     def _groups(self, prefix: str, sources: Mapping[str, Texts]) -> list[tuple[Document, tuple[str, ...], Texts]]:
-        found = []
+        grouped = []
         for name, texts in sources.items():
             for document in smallest(read_all(texts), self.params.documents):
-                found.append((document, groups_of(prefix, name, document, self.params.domain), texts))
-        domains = {group for _, groups, _ in found for group in groups if "/domain/" in group}
+                grouped.append((document, groups_of(prefix, name, document, self.params.domain), texts))
+        domains = {group for _, groups, _ in grouped for group in groups if "/domain/" in group}
         if len(domains) > MOST_DOMAINS:
-            log.warning("%s: %d domains, too many for a number each; none is logged", prefix, len(domains))
-            return [(d, tuple(g for g in groups if "/domain/" not in g), texts) for d, groups, texts in found]
-        return found
+            log.warning("%s: %d domains are too many to log one by one; none is logged", prefix, len(domains))
+            return [(d, tuple(g for g in groups if "/domain/" not in g), texts) for d, groups, texts in grouped]
+        return grouped
 
 
 def make(params: HeldOutParams) -> HeldOut:
@@ -152,12 +152,12 @@ def smallest(documents: Iterable[Document], count: int) -> list[Document]:
 
 def groups_of(prefix: str, source: str, document: Document, domain: Sequence[str]) -> tuple[str, ...]:
     """The groups of a document: all, its language, source, domain and writer."""
-    found = [prefix, f"{prefix}/{document.language}", f"{prefix}/source/{source}"]
+    groups = [prefix, f"{prefix}/{document.language}", f"{prefix}/source/{source}"]
     named = next((document.meta[field] for field in domain if document.meta.get(field)), None)
     if named is not None:
-        found.append(f"{prefix}/domain/{named}")
+        groups.append(f"{prefix}/domain/{named}")
     writer = (document.generator or "unknown") if document.synthetic else "human"
-    return (*found, f"{prefix}/writer/{writer}")
+    return (*groups, f"{prefix}/writer/{writer}")
 
 
 def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunView) -> list[Text]:
@@ -167,7 +167,7 @@ def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunV
     if run.tokenizer is None or first is None:
         raise KormoError(
             where="kormo.monitor.held_out",
-            found="no tokenizer of ours" if run.tokenizer is None else "no start or end token",
+            found="no tokenizer prepared by kormo-plugins" if run.tokenizer is None else "no start or end token",
             why="the first token of a document is predicted from the start token",
             do="set kormo.tokenizer",
         )
@@ -214,11 +214,11 @@ def answer_bytes(document: Document) -> int:
     """UTF-8 bytes of the trained parts of a conversation: every answer and tool call of weight 1, and the reasoning
     after the last question."""
     messages = messages_of(document) or []
-    asked = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    last_question = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
     total = 0
     for place, message in enumerate(messages):
         if is_trained(message):
-            thought = message.get("reasoning_content", "") if place > asked else ""
+            thought = message.get("reasoning_content", "") if place > last_question else ""
             total += text_bytes(message_text({**message, "reasoning_content": ""})) + text_bytes(thought)
     return total
 
@@ -230,15 +230,15 @@ def windows(lengths: Sequence[int], longest: int) -> list[Window]:
         lengths: tokens of each text, the start token included.
         longest: maximum tokens of a window, at least 2.
     """
-    found = []
+    pieces = []
     for text, length in enumerate(lengths):
         scored, start = 1, 0
         while scored < length:
             end = min(length, start + longest)
-            found.append(Window(text, start, end, scored))
+            pieces.append(Window(text, start, end, scored))
             scored = end
             start = end - max(1, longest // 2)
-    return found
+    return pieces
 
 
 def score(model: PreTrainedModel, texts: Sequence[Text], window: int, rows: int, pad: int) -> NDArray[np.float64]:
@@ -264,13 +264,13 @@ def score(model: PreTrainedModel, texts: Sequence[Text], window: int, rows: int,
 
 def batched(pieces: Sequence[Window], places: int) -> list[list[Window]]:
     """Windows sorted by length, in batches of at most `places` tokens including padding (or of one window)."""
-    found: list[list[Window]] = []
+    batches: list[list[Window]] = []
     for piece in pieces:
-        if found and (len(found[-1]) + 1) * (piece.end - piece.start) <= places:
-            found[-1].append(piece)
+        if batches and (len(batches[-1]) + 1) * (piece.end - piece.start) <= places:
+            batches[-1].append(piece)
         else:
-            found.append([piece])
-    return found
+            batches.append([piece])
+    return batches
 
 
 def _losses(model: PreTrainedModel, batch: Sequence[Window], texts: Sequence[Text], pad: int, device: Any) -> Any:
@@ -309,10 +309,10 @@ def by_group(texts: Sequence[Text], nll: NDArray[np.float64]) -> dict[str, float
             one[0] += value
             one[1] += text.tokens
             one[2] += text.bytes
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for group, (nats, tokens, size) in sums.items():
         prefix, _, rest = group.partition("/")
         tail = f"/{rest}" if rest else ""
-        found[f"{prefix}/bits_per_byte{tail}"] = bits_per_byte(nats, int(size))
-        found[f"{prefix}/loss{tail}"] = nats / tokens
-    return found
+        metrics[f"{prefix}/bits_per_byte{tail}"] = bits_per_byte(nats, int(size))
+        metrics[f"{prefix}/loss{tail}"] = nats / tokens
+    return metrics

@@ -45,7 +45,7 @@ class Mini(Monitor):
         if run.tokenizer is None or first is None:
             raise KormoError(
                 where="kormo.monitor.mini",
-                found="no tokenizer of ours",
+                found="no tokenizer prepared by kormo-plugins",
                 why="questions are encoded with it",
                 do="set kormo.tokenizer, or kormo.monitor.mini: null",
             )
@@ -66,11 +66,11 @@ class Mini(Monitor):
         pad = self.run.special.get("pad", 0)
         nll = score(model, self.texts, self.run.sequence_len, self.run.micro_batch_size, pad)
         right = nll.reshape(len(self.asked), -1).argmin(axis=1) == [answer for _, _, answer in self.asked]
-        found = {"mini/acc": float(right.mean())}
+        metrics = {"mini/acc": float(right.mean())}
         for place, names in ((0, LANGUAGES), (1, FAMILIES)):
             for name in names:
-                found[f"mini/acc/{name}"] = float(right[[asked[place] == name for asked in self.asked]].mean())
-        return found
+                metrics[f"mini/acc/{name}"] = float(right[[asked[place] == name for asked in self.asked]].mean())
+        return metrics
 
 
 def make(params: MiniParams) -> Mini:

@@ -118,8 +118,8 @@ class Monitor(TrainerCallback):
         assert self.run is not None and model is not None, "open() is called before training"
         start = time.monotonic()
         with undisturbed(model):
-            found = self.measure(model, step)
-        self.run.log({**found, f"{self.name}/seconds": round(time.monotonic() - start, 3)})
+            metrics = self.measure(model, step)
+        self.run.log({**metrics, f"{self.name}/seconds": round(time.monotonic() - start, 3)})
 
 
 @contextlib.contextmanager
@@ -155,5 +155,5 @@ def shard_batches(batches: Sequence[object], rank: int, world: int) -> list[tupl
     repeated and does not count.
     """
     turns = -(-len(batches) // world)
-    mine = [turn * world + rank for turn in range(turns)]
-    return [(batches[i], True) if i < len(batches) else (batches[-1], False) for i in mine]
+    own = [turn * world + rank for turn in range(turns)]
+    return [(batches[i], True) if i < len(batches) else (batches[-1], False) for i in own]

@@ -9,17 +9,19 @@ class MonitorParams(BaseModel):
     """Parameters of every monitor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-    every_steps: int = Field(ge=1, description="optimizer steps between two looks")
+    every_steps: int = Field(ge=1, description="optimizer steps between two measurements")
 
 
 class HeldOutParams(MonitorParams):
     """Parameters of `held_out`."""
 
     documents: int = Field(
-        64, ge=1, description="documents per source, at most; those with the smallest hash of their id"
+        64,
+        ge=1,
+        description="maximum number of documents per source; those with the smallest hash of their id are used",
     )
     domain: tuple[str, ...] = Field(
-        ("domain", "genre"), description="fields of a document's meta; the first that it has names its domain"
+        ("domain", "genre"), description="fields of a document's metadata, of which the first present gives its domain"
     )
 
 
@@ -35,11 +37,13 @@ class CollapseParams(MonitorParams):
     prompts: dict[str, tuple[str, ...]] = Field(
         default_factory=lambda: dict(PROMPTS),
         min_length=1,
-        description="language (BCP 47) -> fixed beginnings that the model continues at every look",
+        description="language (BCP 47) -> fixed prompts that the model continues at each measurement",
     )
-    samples: int = Field(4, ge=1, description="continuations of each prompt: self-BLEU needs several")
-    tokens: int = Field(48, ge=4, description="length of a continuation, in tokens, at most")
-    temperature: float = Field(0.8, gt=0, description="of the sampling; entropy is taken at temperature 1")
+    samples: int = Field(4, ge=1, description="continuations per prompt; self-BLEU needs several")
+    tokens: int = Field(48, ge=4, description="maximum length of a continuation, in tokens")
+    temperature: float = Field(
+        0.8, gt=0, description="sampling temperature; entropy is always measured at temperature 1"
+    )
 
     @field_validator("prompts")
     @classmethod
@@ -53,4 +57,4 @@ class CollapseParams(MonitorParams):
 class MiniParams(MonitorParams):
     """Parameters of `mini`."""
 
-    items: int = Field(10, ge=1, le=100, description="questions of each of four families, in each of two languages")
+    items: int = Field(10, ge=1, le=100, description="questions for each of four families in each of two languages")

@@ -20,7 +20,7 @@ def kormo_run_callbacks() -> Iterator[Component]:
     yield Component(
         "collapse",
         load="kormo_plugins.monitoring.collapse:make",
-        summary="variety, repetition, entropy, language and length of what the model writes on fixed prompts",
+        summary="diversity, repetition, entropy, language and length of continuations of fixed prompts",
         params="kormo_plugins.monitoring.params:CollapseParams",
         source="distinct-n (1510.03055), self-BLEU (1802.01886), seq-rep (1908.04319)",
     )

@@ -34,7 +34,7 @@ def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> 
             where="kormo.global_batch",
             found=f"{global_batch} rows, with micro_batch_size {micro_batch} on {world_size} rank(s)",
             why=f"{global_batch} is not a multiple of {micro_batch} × {world_size} = {per_step}, and a global batch of "
-            "another size would be another run",
+            "another size would be a different run",
             do="change micro_batch_size or the number of ranks so that their product divides global_batch",
         )
     return global_batch // per_step
@@ -52,7 +52,7 @@ def row_groups(plan: AxolotlPlan, world_size: int) -> int:
             where=plan.where_shared,
             found=f"{shared} with {world_size} ranks",
             why="the ranks cannot be divided into groups of that size",
-            do="change one of the two",
+            do="change the group size or the number of ranks",
         )
     return max(1, world_size // shared)
 

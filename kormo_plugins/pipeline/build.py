@@ -71,14 +71,16 @@ def _data(plan: BuildPlan, get: ArtifactProvider, built: Built) -> Built:
         built.corpora = build_corpora(plan.corpora, get)
     if plan.external is not None:
         where = f"{plan.path}: kormo.monitor.external_eval"
-        refuse_tokens(plan.external.corpus.tokens_of, where, "held-out text is read as text")
+        refuse_tokens(plan.external.corpus.tokens_of, where, "external evaluation reads documents, not tokens")
         built.external_eval = build_corpora(plan.external, get)
     built.made_tokenizer = build_tokenizer(plan.tokenizer, built.corpora, get)
     if plan.corpora is None:
         return built
     tokenizer = _needed(built.made_tokenizer, plan.path)
     if plan.pairs is not None:
-        refuse_tokens(plan.corpora.corpus.tokens_of, str(plan.path), "a preference pair is made of its texts")
+        refuse_tokens(
+            plan.corpora.corpus.tokens_of, str(plan.path), "preference pairs are built from documents, not tokens"
+        )
         built.preferences = build_preferences(plan.pairs, built.corpora, tokenizer, get)
     if plan.rows is not None:
         for name in plan.rows.corpus.sources:
@@ -93,7 +95,7 @@ def _needed(tokenizer: BuiltTokenizer | None, path: Path) -> BuiltTokenizer:
         raise KormoError(
             where=f"{path}: kormo.tokenizer",
             found="nothing",
-            why="without a tokenizer kormo.data cannot become tokens",
+            why="kormo.data cannot be tokenized without a tokenizer",
             do="set kormo.tokenizer (train, path or hub) or kormo.from_run",
         )
     return tokenizer

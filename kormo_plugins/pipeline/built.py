@@ -105,15 +105,15 @@ def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
         Raises:
             NotBuilt: it is not there.
         """
-        found = find(workspace, spec, check)
-        if found is None:
+        artifact = find(workspace, spec, check)
+        if artifact is None:
             raise NotBuilt(
                 where=f"{path}: {spec.kind} of {spec.name}",
                 found=f"no {workspace / spec.folder}",
-                why="it is not built yet, or what it is built from has changed since",
+                why="it is not built yet, or its inputs have changed since",
                 do=f"run `kormo data build {path}`",
             )
-        return found
+        return artifact
 
     return get
 

@@ -71,7 +71,7 @@ def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recip
             raise KormoError(
                 where=recipe.resolved.where("kormo.collator.ignore_tokens"),
                 found=repr(token),
-                why="the tokenizer has no such added token, so nothing would be left out of the loss",
-                do=closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
+                why="the tokenizer has no such added token, so nothing would be excluded from the loss",
+                do=closest(token, known, f"use one of: {', '.join(known) or 'none'}"),
             )
     return [added[token] if isinstance(token, str) else token for token in tokens]

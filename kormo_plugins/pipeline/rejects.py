@@ -33,9 +33,11 @@ def log_rejects(corpus: Artifact, name: str, what: str, steps: tuple[str, ...], 
             for reason, count in step["rejects"].items():
                 reasons[reason] = reasons.get(reason, 0) + count
     if reasons:
-        told = "; ".join(f"{reason} ({count:,})" for reason, count in sorted(reasons.items(), key=lambda one: -one[1]))
+        listed = "; ".join(
+            f"{reason} ({count:,})" for reason, count in sorted(reasons.items(), key=lambda one: -one[1])
+        )
         number, read = sum(reasons.values()), corpus.stats["read"]["documents"]
-        log(f"{name}: {number:,} of {read:,} {what} cannot be used, and are kept in {corpus.path / REJECTS}: {told}")
+        log(f"{name}: {number:,} of {read:,} {what} cannot be used; they are kept in {corpus.path / REJECTS}: {listed}")
 
 
 def log_unread(corpora: Mapping[str, Artifact], log: Callable[[str], None]) -> None:

@@ -50,31 +50,31 @@ def fetch_artifact(
     """
     import fsspec
 
-    found = {"files": 0, "bytes": 0, "copied": 0}
+    totals = {"files": 0, "bytes": 0, "copied": 0}
     try:
         filesystem, root = fsspec.core.url_to_fs(url, **(options or {}))
-        ours = filesystem.isfile(f"{root}/{MANIFEST}")
-        own = not ours or any(filesystem.isfile(f"{root}/{name}") for name in FORMATS)
+        is_artifact = filesystem.isfile(f"{root}/{MANIFEST}")
+        has_own_manifest = not is_artifact or any(filesystem.isfile(f"{root}/{name}") for name in FORMATS)
         listed = small_file(filesystem, f"{root}/{SUMS}") if filesystem.isfile(f"{root}/{SUMS}") else None
     except (OSError, ImportError, ValueError) as error:
         raise KormoError(
             where=url,
             found=in_words(error),
             why="it cannot be opened",
-            do="check the address and its options",
+            do="check the address and the storage options",
         ) from None
     check = _against(url, listed, identity)
     (out / MANIFEST).unlink(missing_ok=True)
-    if own:
-        found = dict(fetch(url, out, options=options, progress=progress, check=check))
-    if ours:
-        _fetch_listed(filesystem, root, out, found, check)
+    if has_own_manifest:
+        totals = dict(fetch(url, out, options=options, progress=progress, check=check))
+    if is_artifact:
+        _fetch_listed(filesystem, root, out, totals, check)
     if listed is not None:
         write_bytes(out / SUMS, listed)
-    return {**found, "sha256": listed is not None}
+    return {**totals, "sha256": listed is not None}
 
 
-def _fetch_listed(filesystem: object, root: str, out: Path, found: dict[str, int], check: Check) -> None:
+def _fetch_listed(filesystem: object, root: str, out: Path, totals: dict[str, int], check: Check) -> None:
     """Copies what an artifact's manifest lists, and the manifest last."""
     out.mkdir(parents=True, exist_ok=True)
     arriving = out / ARRIVING  # the manifest, until everything that it lists has been copied
@@ -91,9 +91,9 @@ def _fetch_listed(filesystem: object, root: str, out: Path, found: dict[str, int
         return copied
 
     with ThreadPoolExecutor(THREADS) as pool:
-        found["copied"] += sum(pool.map(one, records))
-    found["files"] += len(records)
-    found["bytes"] += sum(record.bytes for record in records.values())
+        totals["copied"] += sum(pool.map(one, records))
+    totals["files"] += len(records)
+    totals["bytes"] += sum(record.bytes for record in records.values())
     publish(arriving / MANIFEST, out / MANIFEST)
     arriving.rmdir()
 
@@ -109,8 +109,8 @@ def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
         raise KormoError(
             where=where,
             found="no such file" if listed is None else f"the SHA-256 {sha256_of(listed)}",
-            why=f"--sha256 says {identity}: it is not what its author published",
-            do="ask its author, or take the folder from elsewhere",
+            why=f"--sha256 gives {identity}: this is not what the author published",
+            do="ask the author, or get the folder from another source",
         )
     sums: Mapping[str, str] = parse_sums(listed, where) if listed is not None else {}
 
@@ -127,8 +127,8 @@ def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
         raise KormoError(
             where=f"{url}/{name}",
             found=found,
-            why=f"{SUMS} beside it says {sums.get(name, 'nothing of it')}: it was changed since the list was made",
-            do="take the folder from elsewhere",
+            why=f"{SUMS} lists {sums.get(name, 'no such file')}: the folder was changed after the list was made",
+            do="get the folder from another source",
         )
 
     return check

@@ -22,7 +22,7 @@ class Choice(Strict):
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
-    name: str = Field(description="name of an installed component of the kind that this key takes")
+    name: str = Field(description="name of an installed component of the kind that belongs to this key")
 
     @property
     def values(self) -> dict[str, Any]:

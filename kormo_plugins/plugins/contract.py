@@ -30,8 +30,8 @@ class Part:
 
 def parts(hook: str) -> Iterator[Part]:
     """The protocols that the documentation of a hook names, in order."""
-    told = inspect.getdoc(getattr(hookspecs, hook)) or ""
-    for name in dict.fromkeys(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", told)))):
+    documentation = inspect.getdoc(getattr(hookspecs, hook)) or ""
+    for name in dict.fromkeys(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", documentation)))):
         kind = getattr(hookspecs, name, None)
         if inspect.isclass(kind) and getattr(kind, "_is_protocol", False):
             yield Part(name, inspect.getdoc(kind) or "", tuple(_members(kind)))

@@ -70,7 +70,7 @@ def refuse_foreign(module: str, where: str) -> None:
     raise KormoError(
         where=where,
         found=f"the module {module} in the folder {root}",
-        why="it lies in the current folder, where it may have come with the recipe, and importing it would run it",
+        why="it is in the current folder, where it may have come with the recipe, and importing it would run its code",
         do=f"if it is yours, set {ALLOW}={module}, or put its folder on PYTHONPATH",
     )
 
@@ -91,7 +91,7 @@ def refuse_without_hooks(module: str, where: str, imported: bool = False) -> Non
     raise KormoError(
         where=where,
         found=f"the module {module}",
-        why="it implements no hook of kormo-plugins, and importing it could only run what it holds",
+        why="it implements no hook of kormo-plugins, so importing it would only run its code",
         do="name a module with functions marked @hookimpl (`kormo plugins hooks` shows the contract), or remove it",
     )
 
@@ -113,10 +113,10 @@ def _root(module: str) -> Path | None:
 
 def _only_here(root: Path) -> bool:
     """Whether a folder is on Python's path only because Python added the current folder itself."""
-    here = Path.cwd().resolve()
-    if root != here:
+    current_folder = Path.cwd().resolve()
+    if root != current_folder:
         return False
     named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    by_itself = 1 if sys.path and Path(sys.path[0] or ".").resolve() == here else 0
+    by_itself = 1 if sys.path and Path(sys.path[0] or ".").resolve() == current_folder else 0
     others = [entry for entry in sys.path[by_itself:] if entry]
-    return not any(Path(entry).resolve() == here for entry in (*named, *others))
+    return not any(Path(entry).resolve() == current_folder for entry in (*named, *others))

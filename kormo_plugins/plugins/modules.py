@@ -65,8 +65,9 @@ def import_module(module: str, who: str) -> ModuleType:
         raise KormoError(
             where=f"plugin {module} (named by {who})",
             found=in_words(error),
-            why="it cannot be imported, and a run without it would not be the run that was asked for",
-            do="install what it needs, or remove it where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
+            why="it cannot be imported, and a run without it would be a different run",
+            do="install what it needs, or remove its name from the recipe (KORMO_PLUGINS=NAME blocks an installed "
+            "plugin)",
         ) from error
 
 

@@ -74,7 +74,7 @@ def checked(model: Any, values: dict[str, object], where: str) -> Any:
                 KormoError(
                     where=f"{where}.{key}",
                     found="a truth value (true, false, yes, no, on, off)",
-                    why="a number belongs here, and it would be taken for 1 or 0",
+                    why="a number is expected here, and it would be read as 1 or 0",
                     do="give a number",
                 )
             )
@@ -98,7 +98,7 @@ def current_names(model: object, values: Mapping[str, object], where: str, fault
             KormoError(
                 where=f"{where}.{key}",
                 found=f"{key} beside {name}",
-                why=f"{name} is what {key} is called today, so one of the two would be lost",
+                why=f"{key} is the former name of {name}, so one of the two would be lost",
                 do=f"remove {key}",
             )
         )
@@ -110,8 +110,8 @@ def _warn_of_old_name(where: str, name: str) -> None:
     """Logs once per location, as a recipe is checked several times in a run."""
     notice = Notice(
         where=where,
-        found="a parameter of an earlier version",
-        why=f"it is called {name} today; the old name works for now",
+        found="the former name of a parameter",
+        why=f"it is now called {name}; the old name still works",
         do=f"write {name}",
     )
     log.warning("%s", notice.render())
@@ -144,20 +144,20 @@ def _place(way: Place) -> Place:
 
 
 _KINDS = {
-    "tuple_type": "a list belongs here",
-    "list_type": "a list belongs here",
-    "dict_type": "a mapping belongs here",
-    "string_type": "text belongs here",
-    "bool_type": "true or false belongs here",
-    "bool_parsing": "true or false belongs here",
-    "int_type": "a whole number belongs here",
-    "int_parsing": "a whole number belongs here",
-    "int_from_float": "a whole number belongs here",
-    "float_type": "a number belongs here",
-    "float_parsing": "a number belongs here",
+    "tuple_type": "a list is expected here",
+    "list_type": "a list is expected here",
+    "dict_type": "a mapping is expected here",
+    "string_type": "text is expected here",
+    "bool_type": "true or false is expected here",
+    "bool_parsing": "true or false is expected here",
+    "int_type": "a whole number is expected here",
+    "int_parsing": "a whole number is expected here",
+    "int_from_float": "a whole number is expected here",
+    "float_type": "a number is expected here",
+    "float_parsing": "a number is expected here",
     "path_type": "it should be the name of a file or folder",
-    "model_type": "a mapping of keys to values belongs here",
-    "model_attributes_type": "a mapping of keys to values belongs here",
+    "model_type": "a mapping of keys to values is expected here",
+    "model_attributes_type": "a mapping of keys to values is expected here",
     "is_instance_of": "it is a value of another kind",
 }
 """Errors of type, by pydantic's name for them, in words that need no Python."""
@@ -167,10 +167,10 @@ _INSTEAD = {
     "greater_than_equal": "give a larger number",
     "less_than": "give a smaller number",
     "less_than_equal": "give a smaller number",
-    "literal_error": "give one of these",
-    "enum": "give one of these",
-    "too_short": "give more of them",
-    "too_long": "give fewer of them",
+    "literal_error": "give one of the allowed values",
+    "enum": "give one of the allowed values",
+    "too_short": "give more elements",
+    "too_long": "give fewer elements",
     "value_error": "give another value",
 }
 """What to do about errors other than those of type, by pydantic's name for them."""
@@ -192,13 +192,13 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
         return KormoError(
             where=full,
             found=f"the key {name!r}",
-            why="it is not known here",
+            why="this key is unknown",
             do=closest(name, known, f"The known keys are: {', '.join(known)}"),
         )
     if detail["type"] == "missing":
         return KormoError(where=full, found="nothing", why="a value is required", do=f"set {key}")
     kind, given = detail["type"], detail["input"]
-    found = repr(given)
+    value_text = repr(given)
     why, do = reason(detail), "give a value of that kind"
     if kind in ("tuple_type", "list_type") and isinstance(given, str | int):
         do = f"write [{given}]"
@@ -207,7 +207,7 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
         do = f"write {{name: {given}}}" if isinstance(given, str) else "write {name: …}"
     return KormoError(
         where=full,
-        found=found if len(found) <= 200 else found[:197] + "...",
+        found=value_text if len(value_text) <= 200 else value_text[:197] + "...",
         why=why,
         do=_INSTEAD.get(kind, do),
     )

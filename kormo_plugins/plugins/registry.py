@@ -121,7 +121,8 @@ class Registry:
                 raise KormoError(
                     where=f"kormo.plugins: {module}",
                     found=f"KORMO_PLUGINS={','.join(self._block)}",
-                    why="the recipe names a plugin that the environment blocks; a run without it would be another run",
+                    why="the recipe names a plugin that the environment blocks; a run without it would be a different "
+                    "run",
                     do="unset KORMO_PLUGINS, or remove the plugin from the recipe",
                 )
             self._add_named(module)
@@ -161,7 +162,7 @@ class Registry:
                 found=repr(idle[0]),
                 why="nothing of that name is installed, so it blocks nothing",
                 do=closest(idle[0], known - {"kormo-plugins"})
-                or "correct it; `kormo plugins list` shows what there is",
+                or "correct it; `kormo plugins list` shows what is installed",
             )
 
     def _add(self, module: ModuleType, distribution: str, version: str, origin: str) -> None:
@@ -173,12 +174,12 @@ class Registry:
             self.manager.register(module, name)
             self.manager.check_pending()
         except pluggy.PluginValidationError as error:
-            told = " ".join(str(error).split())
-            wrong = re.search(r"unknown hook '(\w+)'", told)
+            message = " ".join(str(error).split())
+            wrong = re.search(r"unknown hook '(\w+)'", message)
             near = closest(wrong[1], KINDS.values()) + " " if wrong else ""
             raise KormoError(
                 where=self._named(name),
-                found=told,
+                found=message,
                 why="a hook implementation must have the name and the arguments of kormo_plugins/hookspecs.py",
                 do=f"{near}Correct the function (`KORMO_PLUGINS=off kormo plugins hooks` shows the contract), or "
                 f"{self._without(name)}",
@@ -188,7 +189,7 @@ class Registry:
                 raise KormoError(
                     where=self._named(name),
                     found=f"the function {hook} without @hookimpl",
-                    why="it would not be called, and what it gives would be missing in silence",
+                    why="it would not be called, and its components would be silently missing",
                     do="write `@hookimpl` above it (from kormo_plugins import hookimpl)",
                 )
 
@@ -319,8 +320,8 @@ class Registry:
                 raise KormoError(
                     where=where,
                     found=f"the keys {', '.join(sorted(values))}",
-                    why=f"the {kind} {name!r} takes none",
-                    do="remove them",
+                    why=f"the {kind} {name!r} takes no parameters",
+                    do="remove these keys",
                 )
             return None
         return checked(self.model(kind, name), values, where)
@@ -334,15 +335,15 @@ class Registry:
         component = self.get(kind, name)
         if component.params is None:
             return None
-        found = resolve(component.params, f"{kind} {name}")
-        if not hasattr(found, "model_fields"):
+        model = resolve(component.params, f"{kind} {name}")
+        if not hasattr(model, "model_fields"):
             raise KormoError(
                 where=self._named(self._entries[kind, name].module),
                 found=f"params={component.params!r} of the {kind} {name!r}",
-                why="it is no pydantic model, so a recipe's keys could be neither checked nor shown",
+                why="it is not a pydantic model, so the keys of a recipe could be neither checked nor shown",
                 do="derive it from pydantic.BaseModel",
             )
-        return found
+        return model
 
 
 @lru_cache(maxsize=8)

@@ -42,18 +42,21 @@ def write_template(folder: Path, name: str) -> Made:
         raise KormoError(
             where="kormo plugins new: --name",
             found=repr(name),
-            why="pip and Python would not take it as a name",
+            why="pip and Python do not accept it as a name",
             do="use letters, digits and hyphens, a letter first",
         )
     if package == "kormo_plugins":
         raise KormoError(
-            where="kormo plugins new: --name", found=repr(name), why="that is our own name", do="choose another"
+            where="kormo plugins new: --name",
+            found=repr(name),
+            why="it is the name of this package",
+            do="choose another",
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise KormoError(
             where="kormo plugins new",
             found=str(folder),
-            why="something is there already, and nothing is overwritten",
+            why="it already exists, and nothing is overwritten",
             do="name a folder that does not exist",
         )
     values = {"package": package, "distribution": distribution, "version": __version__}
@@ -72,11 +75,11 @@ def write_template(folder: Path, name: str) -> Made:
 
 def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]]:
     """The template's files with their paths."""
-    found: list[tuple[str, Traversable]] = []
+    entries: list[tuple[str, Traversable]] = []
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
         if item.is_dir():
             if item.name != "__pycache__":
-                found += _walk(item, f"{prefix}{item.name}/")
+                entries += _walk(item, f"{prefix}{item.name}/")
         else:
-            found.append((prefix + item.name, item))
-    return found
+            entries.append((prefix + item.name, item))
+    return entries

@@ -31,7 +31,7 @@ def places(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
         width: tokens of a row.
     """
     free: list[int] = []
-    found = [(0, 0)] * len(lengths)
+    positions = [(0, 0)] * len(lengths)
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         rooms = [(room, row) for row, room in enumerate(free) if room >= lengths[index]]
         if rooms:
@@ -39,9 +39,9 @@ def places(lengths: Sequence[int], width: int) -> list[tuple[int, int]]:
         else:
             room, row = width, len(free)
             free.append(width)
-        found[index] = (row, width - room)
+        positions[index] = (row, width - room)
         free[row] = room - lengths[index]
-    return found
+    return positions
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ def packed(batch: dict[str, torch.Tensor], *, one_row: bool) -> PackedPairs:
     into = torch.zeros(rows, width, dtype=ids.dtype)
     positions = torch.zeros(rows, width, dtype=torch.int64)
     used = [0] * rows
-    mine = ids.cpu()
+    ids_on_cpu = ids.cpu()
     source: list[Tensor] = []
     target: list[Tensor] = []
     firsts: list[int] = []
     for text, ((row, start), length, count) in enumerate(zip(where, lengths, counts, strict=True)):
-        into[row, start : start + length] = mine[text, :length]
+        into[row, start : start + length] = ids_on_cpu[text, :length]
         positions[row, start : start + length] = torch.arange(length)
         used[row] = max(used[row], start + length)
         first = max(length - count, 1) - 1  # the token before the answer predicts its first one

@@ -14,5 +14,5 @@ def kormo_corpus_steps() -> Iterator[Component]:
         "preference_pair",
         load="kormo_plugins.posttraining.preference_step:PreferencePair",
         params="kormo_plugins.posttraining.preference_step:PairParams",
-        summary="columns of prompt, chosen and rejected become a checked preference pair",
+        summary="makes a checked preference pair of the columns prompt, chosen and rejected",
     )

@@ -78,7 +78,7 @@ def token_pairs(
         if pair is None:
             raise KormoError(
                 where=where,
-                found=f"{document.id}, which is no preference pair",
+                found=f"{document.id}, which is not a preference pair",
                 why="a preference run is trained on pairs: prompt, chosen, rejected",
                 do="read it with `columns: {pair: {}}`, or put the step preference_pair first and let the reader keep "
                 "the columns chosen and rejected",
@@ -124,7 +124,7 @@ def build_pairs(
         raise KormoError(
             where=where,
             found=f"no usable pair: {reasons or 'there is none'}",
-            why=f"there is nothing to prefer; the first is {stats['example'] or 'missing'}",
+            why=f"the run has nothing to train on; the first rejected pair: {stats['example'] or 'none'}",
             do="raise sequence_len, or correct the source",
         )
     return stats

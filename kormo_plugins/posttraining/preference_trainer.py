@@ -119,8 +119,8 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         if self._packs:
             pairs = packed(inputs, one_row=self._one_row())
             model, inputs = pairs.of(model), pairs.answers
-        found: tuple[torch.Tensor, torch.Tensor] = super().compute_ref_log_probs(model, inputs)
-        return found
+        log_probs: tuple[torch.Tensor, torch.Tensor] = super().compute_ref_log_probs(model, inputs)
+        return log_probs
 
     def _reference(self, dataset: PairDataset) -> NDArray[np.float32]:
         """log πref of chosen and rejected for each pair that the run uses; float32 [pairs, 2], NaN for the others."""
@@ -143,13 +143,13 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         """Path of the stored values, named by what determines them: weights, pairs, precision."""
         assert self.kormo is not None
         sources = {name: pairs.identity for name, pairs in dataset.sources.items()}
-        of = {
+        determinants = {
             "weights": self.kormo.record.get("weights"),
             "pairs": sources,
             "compute": self.kormo.precision.compute,
             "ld_alpha": self.ld_alpha,
         }
-        return self.kormo.output_dir / f"{KEPT}-{identity(of)[:12]}.npy"
+        return self.kormo.output_dir / f"{KEPT}-{identity(determinants)[:12]}.npy"
 
     def _logps(self, dataset: PairDataset, numbers: list[int]) -> NDArray[np.float32]:
         """Reference log-probabilities of some pairs, distributed over ranks; float32 [numbers, 2]."""
@@ -160,12 +160,12 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         loader = self.accelerator.prepare(DataLoader(pairs, batch_size=size, collate_fn=self.data_collator))
         model, was_training = self._as_in_training(self._reference_model()), self.model.training
         self.model.eval()
-        found: list[torch.Tensor] = []
+        log_probs: list[torch.Tensor] = []
         for batch in loader:
             sides = self.compute_ref_log_probs(model, batch)
-            found.append(self.accelerator.gather_for_metrics(torch.stack(sides, dim=1)).float().cpu())
+            log_probs.append(self.accelerator.gather_for_metrics(torch.stack(sides, dim=1)).float().cpu())
         self.model.train(was_training)
-        return torch.cat(found).numpy()
+        return torch.cat(log_probs).numpy()
 
     def _as_in_training(self, model: Callable[..., object]) -> Callable[..., object]:
         """Wraps the model with the autocast that accelerate uses in training, if any."""

@@ -300,8 +300,8 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
     if view is not None:
         _apply(partial(schedule_arguments, view=view), resolved, faults)
         _apply(partial(generation_keys, view=view), resolved, faults)
-    said = {fault.where for fault in faults}
-    faults.add(*(fault for fault in refusals(resolved, TABLE) if fault.where not in said))
+    reported = {fault.where for fault in faults}
+    faults.add(*(fault for fault in refusals(resolved, TABLE) if fault.where not in reported))
     faults.raise_any()
     assert recipe is not None
     return recipe
@@ -318,8 +318,8 @@ def _renamed(resolved: Resolved) -> Iterator[Notice]:
         for key, name in keys.items():
             yield Notice(
                 where=f"{file}: {key}",
-                found="a key of an earlier version",
-                why=f"it is called {name} today; the old name works for now",
+                found="the former name of a key",
+                why=f"it is now called {name}; the old name still works",
                 do=f"write {name}",
             )
 
@@ -344,7 +344,7 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
             KormoError(
                 where=f"{resolved.path}: kormo",
                 found="nothing",
-                why="a recipe for this plugin has a `kormo:` block",
+                why="a recipe for kormo-plugins needs a `kormo:` block",
                 do="add one, or extend a recipe that has one (recipes/pretrain.yml)",
             )
         )

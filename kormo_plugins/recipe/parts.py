@@ -21,7 +21,7 @@ def components_of(resolved: Resolved) -> Registry:
         raise KormoError(
             where=resolved.where("kormo.plugins"),
             found=repr(names),
-            why="it is a list of module names",
+            why="it must be a list of module names",
             do="write [my.module]",
         )
     return registry(tuple(names))
@@ -75,7 +75,7 @@ def check_tokenizer(resolved: Resolved, components: Registry) -> None:
         raise KormoError(
             where=where,
             found=f"name: {name!r}",
-            why="`name` says which tokenizer is trained",
+            why="`name` selects the tokenizer to train",
             do=f"set it to one of: {', '.join(components.names('tokenizer')) or 'none is installed'}",
         )
     components.params("tokenizer", name, values, where)

@@ -88,7 +88,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
-            where=str(out), found="something is there already", why="nothing is overwritten", do="name a new folder"
+            where=str(out), found="something that exists already", why="nothing is overwritten", do="name a new folder"
         )
     with new_folder(out) as partial:
         entries = [_copy_run(run, partial, steps) for run in runs]
@@ -103,13 +103,13 @@ def _runs(source: Path) -> list[Path]:
     chain = source / CHAIN
     if not chain.is_file():
         return [source]
-    fix = "run the chain again: finished stages are skipped, and it is written anew"
+    fix = "run the chain again: finished stages are skipped, and the file is written again"
     record = read_object(chain, missing=("", fix), fix=fix)
     stages, changed = record.get("stages"), seal_fault(record, unnamed=True)
     named = isinstance(stages, list) and all(isinstance(one, dict) and "output" in one for one in stages)
     if changed or not stages or not named:
         raise KormoError(
-            where=str(chain), found=changed or "no list of stages", why="a release holds the run of each", do=fix
+            where=str(chain), found=changed or "no list of stages", why="a release holds the run of each stage", do=fix
         )
     return [_from(source, str(stage["output"])) for stage in stages]
 
@@ -135,17 +135,17 @@ def _refuse_unfinished(run: Path) -> None:
             where=str(run),
             found=reason or f"no {missing[0]}",
             why="only a finished run, as it was written, can be checked by others",
-            do="train it to its end (the same command goes on)",
+            do="finish training (the same command resumes it)",
         )
 
 
 def _refuse_missing_artifacts(run: Path) -> None:
     """Refuses a run whose corpora, shards or rows are missing: the release would lack their hashes."""
-    gone = [key for key, folder in _artifacts(run) if "/" in key and not (folder / MANIFEST).is_file()]
-    if gone:
+    missing = [key for key, folder in _artifacts(run) if "/" in key and not (folder / MANIFEST).is_file()]
+    if missing:
         raise KormoError(
             where=str(run),
-            found=f"no manifest of {', '.join(gone)}",
+            found=f"no manifest of {', '.join(missing)}",
             why="others compare what they build with its inputs and hashes",
             do=f"put the artifacts back where {RECORD} names them; `kormo train` builds them again",
         )
@@ -157,14 +157,14 @@ def _artifacts(run: Path) -> list[tuple[str, Path]]:
 
 
 def _refuse_missing_steps(runs: Sequence[Path], steps: Sequence[int]) -> None:
-    there = {step_of(folder) for run in runs for folder in checkpoints(run) if fault(folder) is None}
+    available = {step_of(folder) for run in runs for folder in checkpoints(run) if fault(folder) is None}
     for step in steps:
-        if step not in there:
+        if step not in available:
             raise KormoError(
                 where="kormo release --checkpoint",
                 found=str(step),
                 why="no run has a whole checkpoint of that step",
-                do=f"name one of {', '.join(map(str, sorted(there))) or 'none: keep some with save_steps'}",
+                do=f"name one of {', '.join(map(str, sorted(available))) or 'none: keep some with save_steps'}",
             )
 
 
@@ -247,6 +247,6 @@ def read_index(folder: Path) -> list[Released]:
         raise KormoError(
             where=str(path),
             found=in_words(error),
-            why="it says which runs a release holds",
+            why="it lists the runs of the release",
             do="name a folder that `kormo release` of this version made",
         ) from None

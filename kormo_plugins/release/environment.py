@@ -32,19 +32,19 @@ def packages() -> dict[str, metadata.PackageMetadata]:
 
     Cached: `importlib.metadata` parses a file of hundreds of lines on each access.
     """
-    found: dict[str, metadata.PackageMetadata] = {}
+    packages_by_name: dict[str, metadata.PackageMetadata] = {}
     for distribution in metadata.distributions():
-        told = distribution.metadata
-        name = str(told["Name"] or "").lower().replace("_", "-")
+        package_metadata = distribution.metadata
+        name = str(package_metadata["Name"] or "").lower().replace("_", "-")
         if name:
-            found.setdefault(name, told)
-    return dict(sorted(found.items()))
+            packages_by_name.setdefault(name, package_metadata)
+    return dict(sorted(packages_by_name.items()))
 
 
 def lock() -> Iterator[str]:
     """The lines of a requirements file with every installed version."""
-    for name, told in packages().items():
-        yield f"{name}=={told['Version']}"
+    for name, package in packages().items():
+        yield f"{name}=={package['Version']}"
 
 
 def sbom() -> dict[str, object]:
@@ -54,26 +54,28 @@ def sbom() -> dict[str, object]:
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": {"type": "application", "name": "kormo-plugins", "version": __version__}},
-        "components": [_component(name, told) for name, told in packages().items()],
+        "components": [_component(name, package) for name, package in packages().items()],
     }
 
 
-def _component(name: str, told: metadata.PackageMetadata) -> dict[str, object]:
-    named = str(_one(told, "License-Expression") or _one(told, "License") or "")
-    classified = [str(c).split(" :: ")[-1] for c in told.get_all("Classifier") or () if str(c).startswith("License ::")]
+def _component(name: str, package: metadata.PackageMetadata) -> dict[str, object]:
+    named = str(_one(package, "License-Expression") or _one(package, "License") or "")
+    classified = [
+        str(c).split(" :: ")[-1] for c in package.get_all("Classifier") or () if str(c).startswith("License ::")
+    ]
     licence = ", ".join(classified) if "\n" in named or not named else named  # some contain the whole licence text
     component: dict[str, object] = {
         "type": "library",
         "name": name,
-        "version": told["Version"],
-        "purl": f"pkg:pypi/{name}@{told['Version']}",
+        "version": package["Version"],
+        "purl": f"pkg:pypi/{name}@{package['Version']}",
     }
     if licence:
         component["licenses"] = [{"license": {"name": licence}}]
     return component
 
 
-def _one(told: metadata.PackageMetadata, key: str) -> str | None:
+def _one(package: metadata.PackageMetadata, key: str) -> str | None:
     """An optional field; `[…]` would emit a warning if it is missing."""
-    values: list[str] = told.get_all(key) or []
+    values: list[str] = package.get_all(key) or []
     return values[0] if values else None

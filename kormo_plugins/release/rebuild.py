@@ -77,9 +77,9 @@ def build(plan: Plan) -> list[Finding]:
     for released in runs:
         plan.log(f"{released.name}: from its sources")
         _train(plan, _recipe(plan, released, runs, plan.out), None)
-        found = list(compare(plan, released))
-        if found:
-            return found
+        differences = list(compare(plan, released))
+        if differences:
+            return differences
         plan.log(f"{released.name}: artifacts, losses and weights are those of the release")
     return []
 
@@ -107,11 +107,11 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
     theirs, ours = plan.release / "runs" / released.name, plan.run(released)
     shutil.copytree(theirs / f"checkpoint-{first}", ours / f"checkpoint-{first}")
     _train(plan, _recipe(plan, released, runs, plan.release), last)
-    found = list(_losses(plan, released, first, last))
+    differences = list(_losses(plan, released, first, last))
     both = [folder / f"checkpoint-{last}" for folder in (theirs, ours)]
-    if not found and all(folder.is_dir() for folder in both):
-        found = list(_weights(f"{released.name}: checkpoint-{last}", *both))
-    return found
+    if not differences and all(folder.is_dir() for folder in both):
+        differences = list(_weights(f"{released.name}: checkpoint-{last}", *both))
+    return differences
 
 
 def _only(release: Path, having: Sequence[Released], first: int, last: int) -> Released:
@@ -121,17 +121,17 @@ def _only(release: Path, having: Sequence[Released], first: int, last: int) -> R
         having: the runs with the checkpoint `first` in the release.
     """
     ends = {r.name: [end for end, since, _ in _intervals(release / "runs" / r.name) if since >= first] for r in having}
-    found = [released for released in having if last in ends[released.name]]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = [released.name for released in found]
-        why, do = f"{', '.join(names)} have such steps", f"say which: --run {names[0]}"
+    matches = [released for released in having if last in ends[released.name]]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = [released.name for released in matches]
+        why, do = f"{', '.join(names)} have such steps", f"choose one: --run {names[0]}"
     else:
         why = f"no loss of these steps was logged at step {last}, so nothing could be compared there"
         near = {name: sorted(sorted(known, key=lambda step: abs(step - last))[:3]) for name, known in ends.items()}
         known = [f"{', '.join(map(str, steps)) or 'none after this checkpoint'} ({n})" for n, steps in near.items()]
-        do = f"end at a step that was: {'; '.join(known)}"
+        do = f"end at a logged step: {'; '.join(known)}"
     raise KormoError(where="kormo reproduce --steps", found=f"{first}-{last}", why=why, do=do)
 
 
@@ -156,7 +156,7 @@ def _raise_full_disk(log: Path, begin: int, out: Path) -> None:
     try:
         raise_full_disk(log, begin)
     except KormoError as error:
-        again = f"free some space or choose another disk, and remove {out}: what is built again reuses nothing"
+        again = f"free some space or choose another disk, and remove {out}: a rebuild reuses nothing"
         raise KormoError(where=error.where, found=error.found, why=error.why, do=again) from None
 
 
@@ -181,7 +181,7 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
         raise KormoError(
             where=str(recipe),
             found=f"a training that ended with status {process.returncode}",
-            why="what cannot be trained cannot be compared",
+            why="without a trained model nothing can be compared",
             do=f"see {out / 'reproduce.log'}",
         )
 
@@ -196,10 +196,10 @@ def losses(run: Path) -> Iterator[tuple[int, float]]:
 def compare(plan: Plan, released: Released) -> Iterator[Finding]:
     """The first difference between a run and its repetition: an artifact, else a step, else a weight file."""
     theirs, ours = plan.release / "runs" / released.name, plan.run(released)
-    found = list(_artifacts(plan, theirs, ours)) or list(_losses(plan, released, 0, None))
-    if not found and not plan.tolerance:
-        found = list(_weights(released.name, theirs, ours))
-    yield from found[:1]
+    differences = list(_artifacts(plan, theirs, ours)) or list(_losses(plan, released, 0, None))
+    if not differences and not plan.tolerance:
+        differences = list(_weights(released.name, theirs, ours))
+    yield from differences[:1]
 
 
 def _artifacts(plan: Plan, theirs: Path, ours: Path) -> Iterator[Finding]:

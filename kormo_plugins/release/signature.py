@@ -39,7 +39,7 @@ def sign(folder: Path, key: Path) -> None:
         raise KormoError(
             where="kormo release --sign",
             found=f"{key}: {_told(done)}",
-            why="ssh-keygen made no signature with it; the release itself is written",
+            why="ssh-keygen could not sign with this key; the release itself is written",
             do=f"ssh-keygen -Y sign -n {NAMESPACE} -f KEY {folder / SUMS} signs it with another key",
         )
 
@@ -57,7 +57,7 @@ def ssh_fault(folder: Path, signed_by: Path | None) -> Iterator[Finding]:
             yield Finding(SIGNATURE, "missing: nobody signed this release with an SSH key")
         return
     if not _canonical(path.read_bytes()):
-        yield Finding(SIGNATURE, "it is no signature as ssh-keygen writes it")
+        yield Finding(SIGNATURE, "it is not a signature written by ssh-keygen")
         return
     listed = (folder / SUMS).read_bytes()
     if signed_by is None:
@@ -68,7 +68,7 @@ def ssh_fault(folder: Path, signed_by: Path | None) -> Iterator[Finding]:
             allowed.write_text(f"{ANYONE} {_public_key(signed_by)}\n", encoding="utf-8")
             done = _ssh_keygen("verify", ["-f", str(allowed), "-I", ANYONE, "-s", str(path)], listed)
     if done.returncode:
-        yield Finding(SIGNATURE, f"it is no signature of this {SUMS}{f' by {signed_by}' if signed_by else ''}")
+        yield Finding(SIGNATURE, f"it is not a signature of this {SUMS}{f' by {signed_by}' if signed_by else ''}")
 
 
 def sigstore_fault(folder: Path, identity: str, issuer: str | None) -> Iterator[Finding]:
@@ -121,13 +121,13 @@ def _public_key(path: Path) -> str:
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        key, told = "", in_words(error)
+        key, fault = "", in_words(error)
     else:
-        told = "no public key of SSH"
+        fault = "no public key of SSH"
     if "\n" in key or not key.startswith(("ssh-", "ecdsa-", "sk-")):
         raise KormoError(
             where="kormo reproduce --signed-by",
-            found=f"{path}: {told}",
+            found=f"{path}: {fault}",
             why="a signature is compared with the public key of its author",
             do="name the .pub file that they published",
         )

@@ -49,13 +49,13 @@ def check(folder: Path, author: Author = Author()) -> list[Finding]:
     Raises:
         KormoError: not a release, or a program or library that checks signatures is not installed.
     """
-    found = list(check_sums(folder))
+    findings = list(check_sums(folder))
     if author.identity is not None and sha256(folder / SUMS) != author.identity.lower():
-        found.insert(0, Finding(SUMS, f"its SHA-256 is {sha256(folder / SUMS)}, not {author.identity}"))
-    found.extend(ssh_fault(folder, author.key))
+        findings.insert(0, Finding(SUMS, f"its SHA-256 is {sha256(folder / SUMS)}, not {author.identity}"))
+    findings.extend(ssh_fault(folder, author.key))
     if author.signer is not None:
-        found.extend(sigstore_fault(folder, author.signer, author.issuer))
-    return found or list(_consistent(folder))
+        findings.extend(sigstore_fault(folder, author.signer, author.issuer))
+    return findings or list(_consistent(folder))
 
 
 def _consistent(folder: Path) -> Iterator[Finding]:
@@ -66,8 +66,8 @@ def _consistent(folder: Path) -> Iterator[Finding]:
         if hashlib.sha256(text.encode()).hexdigest() != read_record(run).get("recipe_sha256"):
             yield Finding(f"runs/{released.name}/{RESOLVED}", "is not the recipe that run.json has the hash of")
         for name in (METRICS, SAMPLES):
-            if (run / name).is_file() and (told := record_fault(run / name)):
-                yield Finding(f"runs/{released.name}/{name}", told)
+            if (run / name).is_file() and (record_damage := record_fault(run / name)):
+                yield Finding(f"runs/{released.name}/{name}", record_damage)
         for part in (run, *(run / f"checkpoint-{step}" for step in released.checkpoints)):
             reason = fault(part)
             if reason is not None:
@@ -90,13 +90,13 @@ def _artifact(folder: Path, artifact: Path) -> Iterator[Finding]:
 
 def differences_here(folder: Path) -> Iterator[Finding]:
     """Differences between this environment and the release's: our modules, and versions of packages."""
-    theirs: dict[str, object] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
+    released_code: dict[str, object] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
     ours = code_hashes()
-    changed = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+    changed = sorted(name for name in {*released_code, *ours} if released_code.get(name) != ours.get(name))
     if changed:
         yield Finding("kormo_plugins", f"{len(changed)} files are other than the release's, {changed[0]} first")
     locked = dict(line.split("==", 1) for line in (folder / "lock.txt").read_text(encoding="utf-8").splitlines())
-    here = dict(line.split("==", 1) for line in lock())
+    installed = dict(line.split("==", 1) for line in lock())
     for name, version in locked.items():
-        if here.get(name) != version:
-            yield Finding(name, f"{version} made the release, {here.get(name, 'none')} is installed")
+        if installed.get(name) != version:
+            yield Finding(name, f"{version} made the release, {installed.get(name, 'none')} is installed")

@@ -26,9 +26,9 @@ ABLATION = "ablation.json"
 KEYS = {"question", "baseline", "measures", "variants", "cells", "table"}
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 HOW = (
-    "A difference is the variant's minus the baseline's, paired by seed; p is of a two-sided paired t-test, also after "
-    "Holm's correction for several variants. Each measure is a test of its own: of many, some come out small by "
-    "chance. A large p does not show that there is no effect."
+    "A difference is the variant's minus the baseline's, paired by seed; p is that of a two-sided paired t-test, "
+    "without and with Holm's correction for several variants. Each measure is tested separately: among many, some p "
+    "are small by chance. A large p does not show that there is no effect."
 )
 
 
@@ -38,7 +38,7 @@ def read_ablation(folder: Path) -> AblationRecord:
     Raises:
         KormoError: not a record of `kormo ablate`.
     """
-    why = "it is damaged or of another program"
+    why = "it is damaged, or another program wrote it"
     try:
         record: AblationRecord = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
         if isinstance(record, dict) and set(record) >= KEYS:
@@ -66,17 +66,17 @@ def write_ablation(
         folder: of the ablation, beside which moved cells are searched; None: that of `out`.
         tell: called with each warning on the page.
     """
-    found = _runs(record, folder or out.parent)
-    cells = [run for _, run in found]
+    cells_with_runs = _runs(record, folder or out.parent)
+    cells = [run for _, run in cells_with_runs]
     for line in sections.warning_lines(cells):
         tell(line)
-    one_each = list({cell["variant"]: run for cell, run in reversed(found)}.values())[::-1]  # the first seed
+    one_each = list({cell["variant"]: run for cell, run in reversed(cells_with_runs)}.values())[::-1]  # the first seed
     base = f" Every cell extends {record['base']}." if record.get("base") else ""
     head = f"<p class=soft>{text(record['ablation'])}, against <b>{text(record['baseline'])}</b>.{text(base)}</p>"
     changes = [(text(name), text(shown(own) if own else "nothing")) for name, own in record["variants"].items()]
-    parts = {name: _measure(record, name, index, found) for index, name in enumerate(record["measures"])}
+    parts = {name: _measure(record, name, index, cells_with_runs) for index, name in enumerate(record["measures"])}
     parts |= {
-        "Variants": table(("variant", "what it changes"), changes, "-v"),
+        "Variants": table(("variant", "changed keys"), changes, "-v"),
         "Cells": _cells(record),
         "Curves": sections.curves(one_each),
         "Evaluation": sections.evaluations(cells),
@@ -84,29 +84,30 @@ def write_ablation(
         "Samples": sections.samples(one_each),
         "Mixture": sections.mixtures(one_each),
         "Recipe": sections.recipes(one_each) if one_each else "",
-        "What it ran on": sections.machines(one_each),
+        "Hardware and versions": sections.machines(one_each),
         "Hashes": sections.hashes(cells),
     }
-    told = f"<p class=soft>{text(HOW)}</p>"
-    return write_page(record["question"], head + told + sections.warnings(cells) + parts_with_links(parts), out)
+    explanation = f"<p class=soft>{text(HOW)}</p>"
+    warnings = sections.warnings(cells, record.get("warnings", []))
+    return write_page(record["question"], head + explanation + warnings + parts_with_links(parts), out)
 
 
 def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:
     """The cells with a result and their runs, named by variant and seed."""
-    found = []
+    cells_with_runs = []
     for cell in record["cells"]:
         place = _place(cell, folder)
         if cell["measures"] and place is not None:
             run = read_run(place)
             run.name, run.in_tokens = f"{cell['variant']}, seed {cell['seed']}", False
-            found.append((cell, run))
-    return found
+            cells_with_runs.append((cell, run))
+    return cells_with_runs
 
 
 def _place(cell: CellRecord, folder: Path) -> Path | None:
     """Folder of a cell's run: as recorded, or beside the ablation if it was moved."""
-    said = Path(cell["folder"])
-    places = (said, folder.parent / "cells" / said.name)
+    recorded = Path(cell["folder"])
+    places = (recorded, folder.parent / "cells" / recorded.name)
     return next((one for one in places if (one / RECORD).is_file() or (one / METRICS).is_file()), None)
 
 
@@ -220,7 +221,7 @@ def _curves(record: AblationRecord, name: str, key: str, found: Sequence[tuple[C
         "xaxis": {**AXIS, "title": {"text": "steps", "font": {"size": 12}}, "nticks": 6},
         "yaxis": {**AXIS, "exponentformat": "power"},
     }
-    return drawn(key, "On the way", metric, {"data": data, "layout": layout}, legend(data))
+    return drawn(key, "During training", metric, {"data": data, "layout": layout}, legend(data))
 
 
 def _cells(record: AblationRecord) -> str:

@@ -69,7 +69,7 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
     Chart(
-        "What the model adds to its loss",
+        "Auxiliary losses",
         "",
         r"loss/(load_balance|future_\d+)",
         "unweighted, of the training batches",
@@ -86,20 +86,20 @@ CHARTS: tuple[Chart, ...] = (
         "Bits per byte on external text",
         "bits per byte",
         r"external_eval/bits_per_byte/source/(.+)",
-        "writers that the model was not trained on",
+        "authors and generators that are not in the training data",
     ),
     Chart(
         "Bits per byte on external text, by language",
         "bits per byte",
         r"external_eval/bits_per_byte/([^/]+)",
-        "writers that the model was not trained on",
+        "authors and generators that are not in the training data",
     ),
-    Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "share of right answers; a guess gets 0.25", share=True),
+    Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "accuracy; random guessing gives 0.25", share=True),
     Chart(
         "Mini suite by family",
         "",
         r"mini/acc/(choice|cloze|reading|arithmetic)",
-        "share of right answers; a guess gets 0.25",
+        "accuracy; random guessing gives 0.25",
         share=True,
     ),
     Chart("Learning rate", "", r"(learning_rate)"),
@@ -107,32 +107,38 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Tokens per second", "", r"(tokens_per_second)"),
     Chart("MFU", "", r"(mfu)", "share of the device's peak"),
     Chart(
-        "Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself", share=True
+        "Distinct n-grams of 2 and 4 words",
+        "",
+        r"collapse/distinct_([24]/.+)",
+        "falls when the model repeats itself",
+        share=True,
     ),
-    Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike", share=True),
-    Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before", share=True),
-    Chart("Entropy where it writes", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
+    Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when continuations become alike", share=True),
     Chart(
-        "Letters in the prompt's script",
+        "Repetition", "", r"collapse/repetition/(.+)", "4-grams of tokens that occurred earlier in the text", share=True
+    ),
+    Chart("Entropy of generation", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
+    Chart(
+        "Share of letters in the prompt's script",
         "",
         r"collapse/right_script/(.+)",
         "Hangul after Korean, Latin after English",
         share=True,
     ),
-    Chart("Length of what it writes", "tokens", r"collapse/length/(.+)"),
-    Chart("Texts that come to an end", "", r"collapse/ended/(.+)", "share with an end token", share=True),
+    Chart("Length of continuations", "tokens", r"collapse/length/(.+)"),
+    Chart("Continuations that end", "", r"collapse/ended/(.+)", "share with an end token", share=True),
 )
 """In the order of the page. A metric without a matching pattern is in the table of last values."""
 
 
 def curves(runs: Sequence[Run]) -> list[str]:
     """The charts of all runs, overlaid, as HTML; charts without points are omitted."""
-    found: list[str] = []
+    figures: list[str] = []
     for chart in CHARTS:
         series = _series(chart, runs)
         if series:
-            found.append(_curve_figure(f"c{len(found)}", chart, series, runs))
-    return found
+            figures.append(_curve_figure(f"c{len(figures)}", chart, series, runs))
+    return figures
 
 
 def charted(key: str) -> bool:
@@ -144,7 +150,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
     """Traces: for one run, colour is the series; for several, colour is the run and dash the series."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys() if re.fullmatch(chart.pattern, key)))  # noqa: SIM118
     keys.sort(key=lambda key: "/" in key)  # metrics of training first
-    found: list[dict[str, object]] = []
+    traces: list[dict[str, object]] = []
     for number, run in enumerate(runs):
         for place, key in enumerate(keys):
             points = downsample(run.curve(key))
@@ -154,7 +160,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
             colour = COLOURS[(number if len(runs) > 1 else place) % len(COLOURS)]
             dash = DASHES[place % len(DASHES)] if len(runs) > 1 else "solid"
             name = series if len(runs) == 1 else run.name if len(keys) == 1 else f"{run.name}: {series}"
-            found.append(
+            traces.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers" if len(points) <= 40 else "lines",
@@ -167,7 +173,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
                     "hovertemplate": "%{y:.4g}",
                 }
             )
-    return found
+    return traces
 
 
 def _name(chart: Chart, key: str) -> str:
@@ -229,8 +235,8 @@ def legend(series: Sequence[Mapping[str, Any]]) -> str:
         {n: [i for i, one in enumerate(series) if one["meta"][place] == n] for n in names}
         for place, names in enumerate((runs, parts))
     ]
-    told = _names((name, line["color"], "solid", traces[0][name]) for name, line in runs.items())
-    return told + _names((name, "#5b6475", line["dash"], traces[1][name]) for name, line in parts.items())
+    entries = _names((name, line["color"], "solid", traces[0][name]) for name, line in runs.items())
+    return entries + _names((name, "#5b6475", line["dash"], traces[1][name]) for name, line in parts.items())
 
 
 def _names(named: Iterable[tuple[str, str, str, list[int]]]) -> str:
@@ -246,9 +252,9 @@ def _names(named: Iterable[tuple[str, str, str, list[int]]]) -> str:
 
 def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: str = "") -> str:
     """HTML of a figure: caption, and the data for the page's script."""
-    told = f" <small>{text(note)}</small>" if note else ""
+    caption_note = f" <small>{text(note)}</small>" if note else ""
     return (
-        f"<figure><figcaption>{text(title)}{told}</figcaption><div class=plot id={name} "
+        f"<figure><figcaption>{text(title)}{caption_note}</figcaption><div class=plot id={name} "
         f"style='height:{figure['layout']['height']}px'></div>{below}"
         f"<script type='application/json' data-for={name}>{safe_json(_plain(figure))}</script></figure>"
     )
@@ -297,7 +303,7 @@ def sunburst(name: str, nodes: Sequence[tuple[str, str, str, float]]) -> str:
         "insidetextorientation": "auto",
     }
     layout = {**BASE, "height": 400, "margin": {"l": 0, "r": 0, "t": 6, "b": 0}, "colorway": list(COLOURS)}
-    return drawn(name, "What the run is made of", "share of its tokens", {"data": [trace], "layout": layout})
+    return drawn(name, "Mixture by source", "share of the run's tokens", {"data": [trace], "layout": layout})
 
 
 SCRIPT = """

@@ -16,11 +16,11 @@ from kormo_plugins.reporting.markup import duration, number, parts_with_links, p
 
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 LIMITS = (
-    "What this cannot show: a law through a few small sizes says how the loss goes on at the next size, under this "
-    "recipe, on this held-out text, and no further. It says nothing of abilities, of models a thousand times as large, "
-    "of many times as many tokens, or of another mixture. In models of a few million parameters most of them are "
-    "embeddings, and all runs are far from the floor E, which is therefore hardly known. Intervals are of the law and "
-    "of the luck of a run; that the law is the wrong one is not in them."
+    "What this cannot show: a law through a few small sizes predicts the loss at the next size, with this recipe and "
+    "on this held-out text, and no further. It says nothing about abilities, models a thousand times as large, many "
+    "times as many tokens, or another mixture. In models of a few million parameters most parameters are embeddings, "
+    "and all runs are far from the floor E, which is therefore poorly determined. The intervals cover the uncertainty "
+    "of the fitted law and the variation between runs; they do not cover a wrong form of the law."
 )
 MEANING = {
     "E": "floor: the loss of an unlimited model on unlimited text",
@@ -28,7 +28,7 @@ MEANING = {
     "alpha": "exponent of the parameters",
     "B": "size of the term in tokens",
     "beta": "exponent of the tokens",
-    "eta": "tokens of human text that one of synthetic text is worth",
+    "eta": "human tokens that one synthetic token is worth",
 }
 STEPS = 60
 
@@ -58,23 +58,23 @@ def _predictions(record: LadderRecord) -> str:
         run = runs.get(line["target"])
         outcomes = dict(run["points"]) if run is not None else {}
         for place in line["at"]:
-            found = outcomes.get(place["tokens"])
-            inside = "" if found is None else "yes" if place["low"] <= found <= place["high"] else "no"
-            off = "" if found is None else f"{100 * (found / place['loss'] - 1):+.1f}%"
+            outcome = outcomes.get(place["tokens"])
+            inside = "" if outcome is None else "yes" if place["low"] <= outcome <= place["high"] else "no"
+            off = "" if outcome is None else f"{100 * (outcome / place['loss'] - 1):+.1f}%"
             rows.append(
                 (
-                    text(line["size"]) + ("" if line["before"] else " (made afterwards)"),
+                    text(line["size"]) + ("" if line["before"] else " (predicted afterwards)"),
                     short(place["tokens"]),
                     number(place["loss"]),
                     f"{number(place['low'])} to {number(place['high'])}",
-                    number(found),
+                    number(outcome),
                     off,
                     inside,
                 )
             )
     if not rows:
-        return "<p>Nothing is predicted yet: a prediction is made when all smaller sizes are trained.</p>"
-    head = ("size", "tokens", "predicted", "95% interval", "outcome", "off by", "inside")
+        return "<p>There is no prediction yet: one is made when all smaller sizes are trained.</p>"
+    head = ("size", "tokens", "predicted", "95% interval", "outcome", "error", "inside")
     return f"<p class=soft>{text(record['metric'])}</p>" + table(head, rows, "-nnnnn-")
 
 
@@ -95,8 +95,8 @@ def _law(record: LadderRecord) -> str:
         (text(name), number(value), f"{number(low)} to {number(high)}", text(MEANING[name]))
         for name, (value, low, high) in record["law"]["values"].items()
     ]
-    told = "L = E + A / N^α + B / (D · (1 − s + η·s))^β, N parameters, D tokens, s share of synthetic text"
-    return f"<p class=soft>{text(told)}</p>" + table(("", "fitted", "95% interval", "what it is"), rows, "knn-")
+    formula = "L = E + A / N^α + B / (D · (1 − s + η·s))^β, N parameters, D tokens, s share of synthetic text"
+    return f"<p class=soft>{text(formula)}</p>" + table(("", "fitted", "95% interval", "meaning"), rows, "knn-")
 
 
 def _figure(record: LadderRecord) -> str:
@@ -132,7 +132,7 @@ def _figure(record: LadderRecord) -> str:
         "xaxis": {**AXIS, "type": "log", "title": {"text": "tokens", "font": {"size": 12}}, "exponentformat": "SI"},
         "yaxis": {**AXIS, "type": "log", "title": {"text": text(record["metric"]), "font": {"size": 12}}},
     }
-    note = "dots are evaluations, lines the law, diamonds what was predicted with its interval"
+    note = "dots are evaluations, lines the fitted law, diamonds predictions with their intervals"
     return drawn("ladder", "Loss against tokens", note, {"data": data + curves, "layout": layout}, legend(data))
 
 

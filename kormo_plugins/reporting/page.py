@@ -49,7 +49,7 @@ def body(runs: Sequence[Run], chain: Mapping[str, object] | None = None) -> str:
         "Samples": ("samples.json", lambda: sections.samples(runs)),
         "Mixture": (RECORD, lambda: sections.mixtures(runs)),
         "Recipe": (RECORD, lambda: sections.recipes(runs)),
-        "What it ran on": (RECORD, lambda: sections.machines(runs)),
+        "Hardware and versions": (RECORD, lambda: sections.machines(runs)),
         "Hashes": (RECORD, lambda: sections.hashes(runs)),
     }
     summary = _made("The summary", RECORD, lambda: sections.summary(runs), runs)

@@ -30,20 +30,20 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[object]]]:
     """Every key that differs between the recipes, with its value in each; except names and folders."""
     flats = [flat(run.recipe) for run in runs]
     keys = dict.fromkeys(key for one in flats for key in one)
-    found = []
+    rows = []
     for key in keys:
         values = [one.get(key) for one in flats]
         if key not in APART and any(value != values[0] for value in values[1:]):
-            found.append((key, values))
-    return found
+            rows.append((key, values))
+    return rows
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Flattens nested mappings to dotted keys; lists are values."""
-    found: dict[str, object] = {}
+    flattened: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
+            flattened |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            flattened[f"{prefix}{key}"] = value
+    return flattened

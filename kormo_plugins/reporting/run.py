@@ -143,7 +143,7 @@ def read_run(folder: Path) -> Run:
         raise KormoError(
             where=str(folder),
             found=what,
-            why="a report is made of what a run wrote down",
+            why="a report is made from the records of a run",
             do="name the output_dir of a run, or the folder of a chain",
         )
     run = Run(folder.name, folder)
@@ -151,7 +151,7 @@ def read_run(folder: Path) -> Run:
     run.record = _sound(record, SHAPE, RECORD, run.warnings)
     run.recipe_text, run.recipe = _recipe(folder / "recipe.yml", run.warnings)
     if run.record.get("recipe_sha256", (sha256 := _sha256(folder / "recipe.yml"))) != sha256:
-        run.warnings.append(f"recipe.yml is not the recipe that {RECORD} has the hash of.")
+        run.warnings.append(f"recipe.yml does not match the hash in {RECORD}.")
     changed = _changed(folder, run.warnings)
     run.lines, run.resumes, broken = read_metrics_file(folder / METRICS) if METRICS not in changed else ([], [], [])
     if broken:
@@ -162,11 +162,11 @@ def read_run(folder: Path) -> Run:
     shape = {"step": int, "prompt": str, "text": str}
     run.written = last_of_each(_entries(written, shape, WRITTEN, run.warnings))
     evaluation = _sealed(folder / EVALUATION, run.warnings, needed=False)
-    found = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
-    if "results" in found:
+    scores = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
+    if "results" in scores:
         scored: Shape = {"task": str, "value": (int, float, NoneType)}
-        found["results"] = _entries(found["results"], scored, EVALUATION, run.warnings)
-    run.evaluation = cast("EvaluationRecord", found)
+        scores["results"] = _entries(scores["results"], scored, EVALUATION, run.warnings)
+    run.evaluation = cast("EvaluationRecord", scores)
     run.warnings += _warnings(run)
     return run
 
@@ -180,9 +180,9 @@ def names(folders: list[Path]) -> list[str]:
     """Short unique names of the folders: as many trailing path components as necessary."""
     parts = [folder.resolve().parts for folder in folders]
     for length in range(1, max((len(p) for p in parts), default=1) + 1):
-        found = ["/".join(p[-length:]) for p in parts]
-        if len(set(found)) == len(found):
-            return found
+        short_names = ["/".join(p[-length:]) for p in parts]
+        if len(set(short_names)) == len(short_names):
+            return short_names
     return [f"{'/'.join(p[-1:])} ({number})" for number, p in enumerate(parts, 1)]
 
 
@@ -198,51 +198,53 @@ def _chain(path: Path) -> dict[str, object]:
     Raises:
         KormoError: not a record of `kormo run`.
     """
-    told: list[str] = []
-    record = _sealed(path, told, unnamed=True)
+    faults: list[str] = []
+    record = _sealed(path, faults, unnamed=True)
     stages = record.get("stages", [])
-    found = _entries(stages, STAGE, path.name, told) if isinstance(stages, list) else None
-    if told or found is None:
+    entries = _entries(stages, STAGE, path.name, faults) if isinstance(stages, list) else None
+    if faults or entries is None:
         raise KormoError(
             where=str(path),
-            found=" ".join(told) or "no list of stages",
-            why="it says which runs the page is made of",
-            do="run the chain again: finished stages are skipped, and it is written anew",
+            found=" ".join(faults) or "no list of stages",
+            why="it lists the runs of the page",
+            do="run the chain again: finished stages are skipped, and the file is written again",
         )
-    return {**record, "stages": found}
+    return {**record, "stages": entries}
 
 
 def _stages(chain: Mapping[str, Any], folder: Path) -> list[tuple[str, Path]]:
     """Name and output folder of each stage of a chain that has a run, in order."""
-    found = []
+    folders = []
     for stage in chain.get("stages") or ():
         output = str(stage.get("output") or "")
         place = next((p for p in (Path(output), folder / output) if output and (p / RECORD).is_file()), None)
         if place is not None:
-            found.append((str(stage.get("name") or place.name), place))
-    return found
+            folders.append((str(stage.get("name") or place.name), place))
+    return folders
 
 
 def _warnings(run: Run) -> list[str]:
-    found = []
+    messages = []
     aside = sorted(path.name for path in run.folder.glob("checkpoint-*") if _INCOMPLETE.match(path.name))
     if aside:
-        found.append(f"Checkpoints that were not whole were set aside: {', '.join(aside)}.")
+        messages.append(f"Checkpoints that were not whole were set aside: {', '.join(aside)}.")
     for step in run.resumes:
-        again = f"went on from step {step:,}" if step else "began again: there was no checkpoint yet"
-        found.append(f"The run was interrupted and {again}.")
-    found += [f"The data were amended: {line}" for line in run.record.get("amendments") or ()]
+        again = (
+            f"resumed from step {step:,}" if step else "restarted from the beginning, as there was no checkpoint yet"
+        )
+        messages.append(f"The run was interrupted and {again}.")
+    messages += [f"The data were amended: {line}" for line in run.record.get("amendments") or ()]
     steps, last = run.record.get("steps"), max((line.get("step", 0) for line in run.lines), default=0)
     if steps and last < steps:
-        found.append(f"The run has reached step {last:,} of {steps:,}.")
+        messages.append(f"The run has reached step {last:,} of {steps:,}.")
     if holder := at_work(run.folder / RUN):
-        found.append(f"The run is not over: {holder}. The page shows how far it has come.")
-    return found
+        messages.append(f"The run is still in progress: {holder}. The page shows its state so far.")
+    return messages
 
 
 def _why_broken(folder: Path) -> str:
     holder = at_work(folder / RUN)
-    return f"the last one may be half written: {holder}" if holder else "a process was killed while it wrote them"
+    return f"the last one may be incomplete: {holder}" if holder else "a process was killed while it wrote them"
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -277,15 +279,15 @@ def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool
     """A record with its own checksum; empty, with a warning, if it was modified."""
     value: dict[str, object] | None = _json(path, warnings, dict, needed)
     fault = "" if value is None else seal_fault(value, unnamed=unnamed)
-    warnings += [f"{path.name} is left out: {fault}."] if fault else []
+    warnings += [f"{path.name} is not shown: {fault}."] if fault else []
     return {} if fault or value is None else value
 
 
 def _changed(folder: Path, warnings: list[str]) -> list[str]:
     """Records that were modified after the end of the run; adds warnings."""
-    found = {name: record_fault(folder / name) for name in (METRICS, SAMPLES, WRITTEN)}
-    warnings += [f"{name} is left out: {fault}." for name, fault in found.items() if fault]
-    return [name for name, fault in found.items() if fault]
+    faults = {name: record_fault(folder / name) for name in (METRICS, SAMPLES, WRITTEN)}
+    warnings += [f"{name} is not shown: {fault}." for name, fault in faults.items() if fault]
+    return [name for name, fault in faults.items() if fault]
 
 
 def _sha256(path: Path) -> str | None:
@@ -295,7 +297,7 @@ def _sha256(path: Path) -> str | None:
 def _sound(record: dict[str, object], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
     """The record without keys whose values have the wrong type."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
-    warnings += [f"{name}: {key} is damaged: {value_in_words(record[key])} stands there." for key in wrong]
+    warnings += [f"{name}: {key} is damaged: it holds {value_in_words(record[key])}." for key in wrong]
     return {key: value for key, value in record.items() if key not in wrong}
 
 
@@ -314,16 +316,16 @@ def _lines(path: Path, warnings: list[str]) -> list[dict[str, object]]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    found, broken = [], 0
+    lines, broken = [], 0
     for line in text.splitlines():
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict):
-            found.append(value)
+            lines.append(value)
         elif line.strip():
             broken += 1
     if broken:
         warnings.append(f"{path.name}: {broken:,} lines cannot be read ({_why_broken(path.parent)}).")
-    return found
+    return lines

@@ -29,10 +29,10 @@ MANY = 30
 
 def final_numbers(run: Run) -> dict[str, str]:
     """Final numbers of a run, in the order of the page."""
-    found: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     last, first = run.last("loss"), next((v for _, v in run.curve("loss")), None)
     if last is not None:
-        found["loss, first logged"], found["loss, last logged"] = number(first), number(last)
+        numbers["loss, first logged"], numbers["loss, last logged"] = number(first), number(last)
     for key, name in (
         ("held_out/bits_per_byte", "bits per byte, held out"),
         ("held_out/bits_per_byte/ko", "bits per byte, Korean"),
@@ -40,20 +40,20 @@ def final_numbers(run: Run) -> dict[str, str]:
         ("external_eval/bits_per_byte", "bits per byte, external text"),
     ):
         if (value := run.last(key)) is not None:
-            found[name] = number(value)
+            numbers[name] = number(value)
     step = max((int(line.get("step", 0)) for line in run.lines), default=0)
-    found["steps"] = f"{step:,}"
+    numbers["steps"] = f"{step:,}"
     if run.tokens_per_step:
-        found["tokens"] = short(step * run.tokens_per_step)
+        numbers["tokens"] = short(step * run.tokens_per_step)
     if parameters := run.facts.get("parameters"):
-        found["parameters"] = short(float(parameters))
+        numbers["parameters"] = short(float(parameters))
     if seconds := training_seconds(run):
-        found["time"] = duration(seconds)
+        numbers["time"] = duration(seconds)
         if run.tokens_per_step:
-            found["tokens per second"] = number(step * run.tokens_per_step / seconds, 3)
+            numbers["tokens per second"] = number(step * run.tokens_per_step / seconds, 3)
     if share := synthetic_share(run):
-        found["synthetic text"] = share
-    return found
+        numbers["synthetic text"] = share
+    return numbers
 
 
 def training_seconds(run: Run) -> float:
@@ -85,9 +85,9 @@ def summary(runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         cards = [f"<div><small>{text(k)}</small><b>{text(v)}</b></div>" for k, v in final_numbers(runs[0]).items()]
         return f"<div class=cards>{''.join(cards)}</div>"
-    found = [final_numbers(run) for run in runs]
-    keys = list(dict.fromkeys(key for one in found for key in one))
-    rows = [[text(key), *(text(one.get(key, "–")) for one in found)] for key in keys]
+    columns = [final_numbers(run) for run in runs]
+    keys = list(dict.fromkeys(key for one in columns for key in one))
+    rows = [[text(key), *(text(one.get(key, "–")) for one in columns)] for key in keys]
     return table(["", *(run.name for run in runs)], rows, "-" + "n" * len(runs))
 
 
@@ -96,9 +96,9 @@ def warning_lines(runs: Sequence[Run]) -> list[str]:
     return [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
 
 
-def warnings(runs: Sequence[Run]) -> str:
-    """The section of warnings."""
-    lines = warning_lines(runs)
+def warnings(runs: Sequence[Run], more: Sequence[str] = ()) -> str:
+    """The section of warnings: those of the runs, after `more`."""
+    lines = [*more, *warning_lines(runs)]
     return f"<div class=warn><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul></div>" if lines else ""
 
 
@@ -107,13 +107,13 @@ def chain(record: Mapping[str, Any] | None) -> str:
     stages = (record or {}).get("stages") or []
     wanted = {
         "name": "stage",
-        "status": "what became of it",
+        "status": "status",
         "recipe": "recipe",
         "seconds": "time",
         "steps": "steps",
         "tokens": "tokens",
-        "loss_at_start": "loss, at first",
-        "loss": "loss, at the end",
+        "loss_at_start": "loss at the start",
+        "loss": "loss at the end",
         "output": "folder",
     }
     keys = [key for key in wanted if any(stage.get(key) is not None for stage in stages)]
@@ -137,7 +137,7 @@ def curves(runs: Sequence[Run]) -> str:
     keys = list(dict.fromkeys(keys))
     rows = [[text(key), *(number(run.last(key)) for run in runs)] for key in keys]
     more = table(["metric", *(run.name for run in runs)], rows, "k" + "n" * len(runs)) if rows else ""
-    return body + (folded(f"Everything else that was logged: {len(rows)} last values", more) if rows else "")
+    return body + (folded(f"Last values of all other metrics: {len(rows)}", more) if rows else "")
 
 
 def evaluations(runs: Sequence[Run]) -> str:
@@ -146,8 +146,8 @@ def evaluations(runs: Sequence[Run]) -> str:
     for run in runs:
         for row in run.evaluation.get("results") or ():
             if isinstance(row, Mapping) and isinstance(row.get("value"), (int, float)):
-                asked = (row.get("task"), row.get("metric", ""), row.get("shots"), row.get("n"))
-                rows.setdefault(asked, {})[run.name] = row
+                key = (row.get("task"), row.get("metric", ""), row.get("shots"), row.get("n"))
+                rows.setdefault(key, {})[run.name] = row
     if not rows:
         return ""
     published = list(
@@ -186,7 +186,7 @@ def _notes(row: SuiteRow) -> Iterable[str]:
     if row.get("unverified"):
         yield f"{row.get('task')}: {row['unverified']}."
     if row.get("cut"):
-        yield f"{row.get('task')}: {number(row['cut'])} prompts lost their beginning."
+        yield f"{row.get('task')}: {number(row['cut'])} prompts were truncated on the left."
 
 
 def _score(row: SuiteRow | None) -> str:
@@ -201,18 +201,18 @@ def _score(row: SuiteRow | None) -> str:
 
 def mixtures(runs: Sequence[Run]) -> str:
     """The data of each run; runs with the same mixture share a figure."""
-    found: list[tuple[list[str], Mapping[str, object]]] = []
+    groups: list[tuple[list[str], Mapping[str, object]]] = []
     for run in runs:
         mixture = run.facts.get("mixture")
         if not mixture:
             continue
-        same = next((one for one in found if one[1]["sources"] == mixture["sources"]), None)
+        same = next((one for one in groups if one[1]["sources"] == mixture["sources"]), None)
         if same is not None:
             same[0].append(run.name)
         else:
-            found.append(([run.name], mixture))
+            groups.append(([run.name], mixture))
     parts = []
-    for place, (names, mixture) in enumerate(found):
+    for place, (names, mixture) in enumerate(groups):
         title = f"<h3>{text(', '.join(names))}</h3>" if len(runs) > 1 else ""
         parts.append(title + _mixture(f"m{place}", mixture))
     return "".join(parts)
@@ -245,36 +245,36 @@ def _mixture(name: str, mixture: Mapping[str, Any]) -> str:
     head = (
         "source",
         "language",
-        "wanted",
-        "got",
+        "target share",
+        "actual share",
         "documents",
         "tokens",
         "epochs",
-        "fill",
+        "row fill",
         "synthetic",
-        "written by",
+        "generators",
         "licence",
     )
     return charts.sunburst(name, nodes) + table(head, rows, "--nnnnnnn--")
 
 
 def _nodes(weights: Mapping[str, object], parent: str, sources: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
-    found = []
+    nodes = []
     for name, node in weights.items():
         key = f"{parent.rstrip('/')}/{name}"
         members = node.get("of") if isinstance(node, Mapping) else None
         if members:
-            found += [(key, name, parent, 0.0), *_nodes(members, key, sources)]
+            nodes += [(key, name, parent, 0.0), *_nodes(members, key, sources)]
         elif name in sources:
-            found.append((key, name, parent, float(sources[name]["share"])))
-    return found
+            nodes.append((key, name, parent, float(sources[name]["share"])))
+    return nodes
 
 
 def recipes(runs: Sequence[Run]) -> str:
     """Differences between the runs' recipes; changes of each from its parent; each in full."""
     parts = []
     if len(runs) > 1:
-        parts.append(f"<h3>Where they differ</h3>{_differences(runs)}")
+        parts.append(f"<h3>Differences</h3>{_differences(runs)}")
     for run in runs:
         title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
         parts.append(title + _lineage(run) + _full(run))
@@ -287,7 +287,7 @@ def _differences(runs: Sequence[Run]) -> str:
     for key, values in differences(runs):
         rows[key.startswith(SOURCES)].append([text(key), *(text(shown(value)) for value in values)])
     if not rows[True] and not rows[False]:
-        return "<p>The recipes are the same but for names, folders and logging.</p>"
+        return "<p>The recipes differ only in names, folders and logging.</p>"
     head, kinds = ["key", *(run.name for run in runs)], "k" + "v" * len(runs)
     made = [_table_or_folded("keys", head, rows[False], kinds)] if rows[False] else []
     if rows[True]:
@@ -307,12 +307,12 @@ def _lineage(run: Run) -> str:
         return f"{named}</p>" if run.record.get("recipe") else ""
     parents = " and ".join(text(parent) for parent in extends["parents"])
     rows = [[text(k), text(shown(before)), text(shown(now))] for k, before, now in changes(extends["changed"])]
-    told = f"{named} extends {parents} and sets {len(rows)} values of its own.</p>"
-    return told + (_table_or_folded("values", ("key", "before", "now"), rows, "kvv") if rows else "")
+    intro = f"{named} extends {parents} and sets {len(rows)} values of its own.</p>"
+    return intro + (_table_or_folded("values", ("key", "before", "now"), rows, "kvv") if rows else "")
 
 
 def _full(run: Run) -> str:
-    return folded("The whole recipe", f"<pre>{text(run.recipe_text)}</pre>") if run.recipe_text else ""
+    return folded("Full recipe", f"<pre>{text(run.recipe_text)}</pre>") if run.recipe_text else ""
 
 
 def samples(runs: Sequence[Run]) -> str:
@@ -339,7 +339,7 @@ def _on_the_way(run: Run) -> str:
             one = next((o for o in run.written if o.get("step") == step and o.get("prompt") == prompt), None)
             if one is not None:
                 rows.append([f"{step:,}", f"<b>{text(prompt)}</b>{text(' '.join(one['text'].split()))}"])
-    return folded("What it wrote while it trained, from the same random numbers", table(("step", "text"), rows, "n-"))
+    return folded("Samples during training, with the same random seed", table(("step", "text"), rows, "n-"))
 
 
 def _some(steps: Sequence[int], most: int = 6) -> list[int]:
@@ -359,19 +359,19 @@ def machines(runs: Sequence[Run]) -> str:
 
 
 def _hardware(run: Run) -> dict[str, object]:
-    found = run.facts.get("hardware")
-    if not found:
+    hardware = run.facts.get("hardware")
+    if not hardware:
         return {}
-    cards = [f"{card['name']} ({card['memory'] / 2**30:.0f} GiB)" for card in found["accelerators"]]
+    cards = [f"{card['name']} ({card['memory'] / 2**30:.0f} GiB)" for card in hardware["accelerators"]]
     kinds = [f"{cards.count(card)} × {card}" for card in dict.fromkeys(cards)]
     return {
-        "system": found["system"],
-        "processor": found["processor"],
-        "cores": found["cores"],
-        "memory": f"{found['memory'] / 2**30:.1f} GiB",
+        "system": hardware["system"],
+        "processor": hardware["processor"],
+        "cores": hardware["cores"],
+        "memory": f"{hardware['memory'] / 2**30:.1f} GiB",
         "accelerators": ", ".join(kinds) or "none",
-        "ranks": found["ranks"],
-        "threads of a rank": found["threads"],
+        "ranks": hardware["ranks"],
+        "threads per rank": hardware["threads"],
     }
 
 
@@ -380,19 +380,19 @@ def hashes(runs: Sequence[Run]) -> str:
 
     def of(run: Run) -> dict[str, object]:
         """Input -> hash, shortened for more than two runs."""
-        found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
+        by_input: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
-            found["recipe (sha256)"] = run.record["recipe_sha256"]
-        found |= {current_name(name): hash for name, hash in (run.facts.get("artifacts") or {}).items()}
+            by_input["recipe (sha256)"] = run.record["recipe_sha256"]
+        by_input |= {current_name(name): hash for name, hash in (run.facts.get("artifacts") or {}).items()}
         if len(runs) > 2:  # the first digits suffice
-            found = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in found.items()}
-        return found
+            by_input = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in by_input.items()}
+        return by_input
 
     return _side_by_side(runs, of)
 
 
 def _side_by_side(runs: Sequence[Run], of: Any) -> str:
-    found: list[dict[str, object]] = [of(run) for run in runs]
-    keys: Iterable[str] = dict.fromkeys(key for one in found for key in one)
-    rows = [[text(key), *(text(shown(one.get(key))) for one in found)] for key in keys]
+    columns: list[dict[str, object]] = [of(run) for run in runs]
+    keys: Iterable[str] = dict.fromkeys(key for one in columns for key in one)
+    rows = [[text(key), *(text(shown(one.get(key))) for one in columns)] for key in keys]
     return table(["", *(run.name for run in runs)], rows, "-" + "v" * len(runs)) if rows else ""

@@ -52,8 +52,8 @@ def finish(recipe: Recipe, built: Built) -> None:
     if recipe.get("adapter"):  # adapters are no model yet: no card, export, samples or evaluation
         mark_records(out, FINAL)
         print(
-            f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
-            "their base, in its folder merged/",
+            f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` merges them with their base "
+            "model into its folder merged/",
             flush=True,
         )
         return
@@ -93,7 +93,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         layout, compared = report.get("layout", "Llama"), report.get("compared", "all")
         say(f"export/ holds the same model as a plain {layout}: {compared} logits compared, {equality(report)}")
     elif recipe.block.export:
-        say("there is no export/: no class of transformers is known to compute the same as this model")
+        say("there is no export/: no class in transformers computes the same as this model")
     write_card(recipe, built, open_dataset(recipe.stream_plan(), built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
@@ -113,7 +113,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
     _publish(recipe, out)
     if recipe.block.report:
-        say(f"{run_report(out)}: curves, mixture, samples, what it ran on")
+        say(f"{run_report(out)}: curves, mixture, samples, hardware and versions")
 
 
 def plain_family(recipe: Recipe, out: Path) -> Architecture | None:

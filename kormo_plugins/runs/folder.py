@@ -121,15 +121,15 @@ def _keep_deepspeed(plan: RunPlan) -> dict[str, str]:
 def _read_by_the_run(built: Built, fresh: bool) -> list[Expected]:
     """All files that training reads: shards, row plans, pairs, and for a new run the initial weights."""
     groups = (built.shards, built.rows, built.preferences)
-    found = [
+    expected = [
         Expected(artifact.path / name, record)
         for group in groups
         for artifact in group.values()
         for name, record in (artifact.files | manifest_files(artifact.path)).items()
     ]
     if fresh and built.init is not None:
-        found += [Expected(built.init.path / name, record) for name, record in built.init.files.items()]
-    return found
+        expected += [Expected(built.init.path / name, record) for name, record in built.init.files.items()]
+    return expected
 
 
 def _check_data(plan: RunPlan, built: Built, step: int) -> tuple[dict[str, object], list[str]]:

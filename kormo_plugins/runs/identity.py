@@ -138,10 +138,10 @@ def changed_keys(plan: IdentityPlan, folder: Path) -> list[str]:
 def recorded(folder: Path) -> dict[str, Any]:
     """The identity that the run in `folder` was started with; empty if none was recorded."""
     try:
-        found = run_record.read_record(folder).get(RECORD)
+        record = run_record.read_record(folder).get(RECORD)
     except ValueError:
         return {}
-    return dict(found) if isinstance(found, Mapping) else {}
+    return dict(record) if isinstance(record, Mapping) else {}
 
 
 def _told(values: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -169,8 +169,8 @@ def _documents(plan: IdentityPlan) -> dict[str, str]:
         """The artifact that the inputs name, whether or not it is built."""
         return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
 
-    found = build_corpora(plan.documents, named)
-    return {name: artifact.hash for name, artifact in found.items()}
+    corpora = build_corpora(plan.documents, named)
+    return {name: artifact.hash for name, artifact in corpora.items()}
 
 
 def _files(plan: IdentityPlan) -> Iterator[tuple[str, Path]]:

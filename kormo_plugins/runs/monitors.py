@@ -42,12 +42,12 @@ def watchers(recipe: Recipe, built: Built, trainer: Trainer, named: list[Trainer
 
 def monitoring(recipe: Recipe) -> list[TrainerCallback]:
     """The callbacks of `kormo.monitor`."""
-    asked = recipe.block.monitor
-    if asked is None:
+    monitor = recipe.block.monitor
+    if monitor is None:
         return []
     per_step = recipe.block.global_batch * recipe.sequence_len if recipe.block.global_batch else None
     made = []
-    for name, values in asked.callbacks(asked.steps_between(per_step)):
+    for name, values in monitor.callbacks(monitor.steps_between(per_step)):
         params = recipe.registry.params("run_callback", name, values, f"{recipe.path}: kormo.monitor.{name}")
         made.append(recipe.registry.load("run_callback", name)(params))
     return made

@@ -41,17 +41,17 @@ def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
     A run resumed from its own resolved recipe, which extends nothing, keeps the parents that were recorded before.
     """
     before = run_record.read_record(recipe.output_dir)
-    found: dict[str, object] = {
+    facts: dict[str, object] = {
         **before.get(KEY, {}),
         "hardware": hardware(),
         "parameters": sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()),  # ZeRO-3 holds only a part
         "artifacts": {f"{kind}/{name}": hash for kind, name, hash in hashes(built)},
     }
     if (parents := lineage(recipe)) is not None:
-        found["extends"] = parents
+        facts["extends"] = parents
     if recipe.data is not None and built.rows:  # preference pairs have no rows
-        found["mixture"] = mixture(recipe, built)
-    run_record.write_record(recipe.output_dir, {**before, KEY: found})
+        facts["mixture"] = mixture(recipe, built)
+    run_record.write_record(recipe.output_dir, {**before, KEY: facts})
 
 
 def hardware() -> dict[str, object]:
@@ -125,7 +125,7 @@ def mixture(recipe: Recipe, built: Built) -> dict[str, object]:
     from kormo_plugins.mixture.report import stats
 
     assert recipe.data is not None
-    found = stats(open_rows(recipe.stream_plan(), built))
+    statistics = stats(open_rows(recipe.stream_plan(), built))
     for name, source in recipe.data.corpus.sources.items():
-        found["sources"][name] |= {"language": source.language, "license": source.license}
-    return {**found, "name": recipe.data.corpus.name, "weights": recipe.data.mixture.mixture.get("weights")}
+        statistics["sources"][name] |= {"language": source.language, "license": source.license}
+    return {**statistics, "name": recipe.data.corpus.name, "weights": recipe.data.mixture.mixture.get("weights")}

@@ -31,7 +31,7 @@ def resume_point(plan: RunPlan, world_size: int, log: Callable[[str], None]) -> 
                 where=plan.where("resume_from_checkpoint"),
                 found=str(chosen),
                 why=f"it is not a whole checkpoint: {reason}",
-                do="name another (`kormo checkpoint list` shows them), or leave it to auto_resume_from_checkpoints",
+                do="name another (`kormo checkpoint list` shows them), or let auto_resume_from_checkpoints choose",
             )
     elif not plan.auto_resume:
         return None

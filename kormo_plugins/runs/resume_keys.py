@@ -52,12 +52,13 @@ RULES = (
     Rule(
         ("learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
         "applied",
-        "the next step is taken with the new value; moments stay",
+        "the next step uses the new value; moments are kept",
     ),
     Rule(
         ("lr_scheduler", "lr_scheduler_kwargs", "cosine_min_lr_ratio", "warmup_steps", "warmup_ratio"),
         "applied",
-        "step n has the rate that it has in a run begun that way; schedules that compute each rate from the one before "
+        "step n gets the rate that it would have in a run started with the new value; schedules that compute each "
+        "rate from the one before "
         "(one_cycle, rex, reduce_lr_on_plateau) are refused with other settings when the checkpoint is read",
     ),
     Rule(
@@ -127,7 +128,7 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
         raise KormoError(
             where=plan.where("max_steps"),
             found=f"{plan.steps} steps, and a checkpoint of step {step}",
-            why="the run in this folder is longer already",
+            why="the run in this folder is already longer",
             do=f"set max_steps to {step} or more, name an earlier checkpoint with resume_from_checkpoint, or set "
             "another output_dir",
         )
@@ -142,7 +143,7 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
             where=plan.where("learning_rate"),
             found=f"{_short(before.get('learning_rate'))} → {_short(now.get('learning_rate'))}, with {PLATEAU}",
             why="this schedule computes each rate from the one before, which is in the checkpoint",
-            do="set it as it was, or begin a new run (another output_dir) with kormo.from_run",
+            do="restore it, or start a new run (another output_dir) with kormo.from_run",
         )
     refused = [key for key in changed if (rule := rule_of(key)) is not None and rule.fate == "refused"]
     if refused:
@@ -151,8 +152,8 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
         raise KormoError(
             where=plan.where(refused[0]),
             found="; ".join(f"{key}: {_short(before.get(key))} → {_short(now.get(key))}" for key in refused),
-            why=f"the run goes on from step {step}, and {', '.join(sorted(rules))}",
-            do="set it as it was, or begin a new run (another output_dir) with kormo.from_run",
+            why=f"the run resumes from step {step}, and {', '.join(sorted(rules))}",
+            do="restore it, or start a new run (another output_dir) with kormo.from_run",
         )
     rules_of = [(key, rule_of(key)) for key in changed]
     return [
@@ -168,9 +169,9 @@ def _refuse_changed_copy(resolved: Path) -> None:
     if sha256 is not None and sha256_of(resolved.read_bytes()) != sha256:
         raise KormoError(
             where=str(resolved),
-            found="it is not the recipe that run.json has the hash of",
-            why="it was changed after the run had begun, and the recipe is compared with it before a run goes on",
-            do="bring it back from a copy of the run; or remove it, and the run goes on with nothing compared",
+            found="it does not match the hash in run.json",
+            why="it was changed after the run started, and a resume compares the recipe with it",
+            do="restore it from a copy of the run, or remove it to resume without the comparison",
         )
 
 

@@ -48,14 +48,14 @@ def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
     """What the trainer needs to report the data of a step, and to decide when to stop."""
     stop_on = recipe.block.stop_on
     spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
-    found: dict[str, object] = {"stop_on": StopOn(stop_on.nan, spike)}
+    known: dict[str, object] = {"stop_on": StopOn(stop_on.nan, spike)}
     if recipe.data is None or recipe.of_pairs:
-        return found
+        return known
     from kormo_plugins.mixture.report import batch
 
     names = tuple(sorted(built.rows))  # in the order of `MixtureDataset.names`, which the column `sources` indexes
-    found |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
-    return {**found, "batch": lambda step: batch(open_rows(recipe.stream_plan(), built), step)}
+    known |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
+    return {**known, "batch": lambda step: batch(open_rows(recipe.stream_plan(), built), step)}
 
 
 def _language(recipe: Recipe, built: Built, source: str) -> str:
@@ -65,8 +65,8 @@ def _language(recipe: Recipe, built: Built, source: str) -> str:
     if declared != "und":
         return declared
     manifest = json.loads((built.shards[source].path / SHARDS_MANIFEST).read_text(encoding="utf-8"))
-    found = list(manifest["languages"])
-    return str(found[0]) if len(found) == 1 else "mul"
+    languages = list(manifest["languages"])
+    return str(languages[0]) if len(languages) == 1 else "mul"
 
 
 def callbacks(recipe: Recipe) -> list[TrainerCallback]:

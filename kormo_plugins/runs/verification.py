@@ -74,7 +74,7 @@ def verify(files: Sequence[Expected], tell: Callable[[str], None]) -> None:
         for file in files:
             file.record.check(file.path)
         return
-    tell(f"{size / 1e9:,.0f} GB of data are compared with their checksums while the run trains")
+    tell(f"{size / 1e9:,.0f} GB of data are verified against their checksums during training")
     _running.append(Verification(files, _end))
     _running[-1].start()
 
@@ -83,7 +83,7 @@ def wait_for_verification(tell: Callable[[str], None]) -> None:
     """Waits until everything that the model was trained on has been verified; called before it is marked as
     finished."""
     while _running:
-        tell("waiting until all data are compared with their checksums")
+        tell("waiting until all data are verified against their checksums")
         _running.pop().wait()
 
 

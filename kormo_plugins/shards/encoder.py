@@ -15,7 +15,6 @@ otherwise. Properties that the merges do not determine are handled as follows:
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,8 @@ CONTEXTS = (
 signs and spaces, and among combining marks."""
 PROBE = "\n".join(CONTEXTS)
 """All contexts in one text: every split breaks at line ends, and the cost per text exceeds that of its characters."""
+AGREED, UNKNOWN, DISPUTED = 0, 1, 2
+"""Verdicts on a code point: encoded equally by both libraries, not tried yet, encoded differently. The worst last."""
 
 
 class Disagreement(Exception):
@@ -61,8 +62,8 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
         raise KormoError(
             where=str(path),
             found=in_words(error),
-            why="a fast tokenizer's tokenizer.json is needed",
-            do="name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
+            why="the tokenizer.json of a fast tokenizer is needed",
+            do="name the folder of a fast tokenizer",
         ) from None
     return spec
 
@@ -113,10 +114,9 @@ class Encoder:
                 self._engine, self.reason = fast_engine(engine, ranks, spec)
         self.kind = self._engine.name if self._engine else "tokenizers"
         self.version = engine_version(self.kind)
-        self._verdicts = np.zeros(0x110000, np.uint8)  # 0 unknown, 1 agreed, 2 disputed
-        self._settled, self._unsettled = 0, _others(np.zeros(0, np.int64))
+        self._verdicts = np.full(0x110000, UNKNOWN, np.uint8)  # on each code point
         if self._engine and self._engine.stand_ins:
-            self._verdicts[self._engine.stand_ins.start : self._engine.stand_ins.stop] = 2
+            self._verdicts[self._engine.stand_ins.start : self._engine.stand_ins.stop] = DISPUTED
 
     def _mark_controls(self, spec: dict[str, Any], control_tokens: Sequence[str]) -> None:
         """Sets `special` to mean "not matched in text": all except white space and the source's control tokens."""
@@ -126,7 +126,7 @@ class Encoder:
                 where=f"{self.where}: control_tokens",
                 found=repr(unknown[0]),
                 why="the tokenizer has no such added token",
-                do=f"name some of: {', '.join(sorted(t for t in known if t.strip()))}",
+                do=f"use some of: {', '.join(sorted(t for t in known if t.strip()))}",
             )
         for token in spec["added_tokens"]:
             token["special"] = bool(token["content"].strip()) and token["content"] not in control_tokens
@@ -153,14 +153,11 @@ class Encoder:
         Raises:
             KormoError: a lone surrogate, or a character that the vocabulary cannot encode; names the document.
         """
-        if self._engine is not None and texts and not any(map(self._unsettled.search, texts)):
-            return self._by_engine(texts, names)
-        for name, text in zip(names, texts, strict=True):
-            if not text.isascii():
-                _refuse_surrogates(text, name)
         if self._engine is None or not texts:
+            for name, text in zip(names, texts, strict=True):
+                _code_points(text, name)
             return self._by_tokenizers(texts, names)
-        disputed = self._disputed(texts)
+        disputed = self._disputed(texts, names)
         if not disputed.any():
             return self._by_engine(texts, names)
         parts = [
@@ -198,19 +195,21 @@ class Encoder:
             do="reject the document in the corpus, or train the tokenizer with all 256 bytes in its alphabet",
         )
 
-    def _disputed(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+    def _disputed(self, texts: Sequence[str], names: Sequence[str]) -> NDArray[np.bool_]:
         """Which documents contain a code point that the two libraries treat differently; bool [documents]."""
-        points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
-        verdicts = self._verdicts[points]
-        self._try(np.unique(points[verdicts == 0]))
-        settled = np.flatnonzero(self._verdicts == 1)
-        if len(settled) > self._settled * 1.1:  # compiling the pattern takes time
-            self._settled, self._unsettled = len(settled), _others(settled)
-        if not (verdicts != 1).any() or not (verdicts := self._verdicts[points] == 2).any():
-            return np.zeros(len(texts), bool)
-        ends = np.cumsum([len(text) for text in texts])
-        found = np.searchsorted(ends, np.flatnonzero(verdicts), "right")
-        return np.isin(np.arange(len(texts)), found)
+        found = [_code_points(text, name) for text, name in zip(texts, names, strict=True)]
+        worst = np.fromiter(map(self._worst, found), np.uint8, len(found))
+        if (new := np.flatnonzero(worst == UNKNOWN)).size:
+            occurs = np.zeros(len(self._verdicts), bool)
+            for number in new:
+                occurs[found[number]] = True
+            self._try(np.flatnonzero(occurs & (self._verdicts == UNKNOWN)).astype(np.uint32))
+            worst[new] = [self._worst(found[number]) for number in new]
+        return np.asarray(worst != AGREED)
+
+    def _worst(self, points: NDArray[np.uint32]) -> int:
+        """The verdict on a text of these code points, which is the worst of theirs."""
+        return int(self._verdicts.take(points, mode="clip").max(initial=AGREED))  # `clip` copies no indices
 
     def _try(self, points: NDArray[np.uint32]) -> None:
         """Compares code points that did not occur before, all in one call unless one is refused."""
@@ -223,14 +222,14 @@ class Encoder:
         except KormoError:  # not encodable with the vocabulary: the document that contains it will be named
             for half in np.array_split(points, 2) if len(points) > 1 else ():
                 self._try(half)
-            self._verdicts[points] = 2 if len(points) == 1 else self._verdicts[points]
+            self._verdicts[points] = DISPUTED if len(points) == 1 else self._verdicts[points]
             return
         if np.array_equal(lengths, other_lengths) and np.array_equal(ids, others):
-            self._verdicts[points] = 1
+            self._verdicts[points] = AGREED
             return
         cuts, other_cuts = np.cumsum(lengths)[:-1], np.cumsum(other_lengths)[:-1]
         same = [np.array_equal(a, b) for a, b in zip(np.split(ids, cuts), np.split(others, other_cuts), strict=True)]
-        self._verdicts[points] = np.where(same, 1, 2)
+        self._verdicts[points] = np.where(same, AGREED, DISPUTED)
 
     def compare(self, texts: Sequence[str], names: Sequence[str]) -> int:
         """Encodes documents again with `tokenizers`; returns the number of tokens compared.
@@ -267,18 +266,14 @@ class Encoder:
         return lengths
 
 
-def _others(points: NDArray[np.int64]) -> re.Pattern[str]:
-    """A pattern for characters other than these (sorted) code points."""
-    if not len(points):
-        return re.compile(r"[\s\S]")
-    gaps = np.flatnonzero(np.diff(points) > 1)
-    first, last = points[[0, *(gaps + 1)]].tolist(), points[[*gaps, len(points) - 1]].tolist()
-    return re.compile("[^" + "".join(f"\\U{a:08x}-\\U{b:08x}" for a, b in zip(first, last, strict=True)) + "]")
+def _code_points(text: str, name: str) -> NDArray[np.uint32]:
+    """The code points of a document.
 
-
-def _refuse_surrogates(text: str, name: str) -> None:
+    Raises:
+        KormoError: a lone surrogate; names the document.
+    """
     try:
-        text.encode()
+        return np.frombuffer(text.encode("utf-32-le"), np.uint32)
     except UnicodeEncodeError as error:
         raise KormoError(
             where=f"document {name}",

@@ -79,7 +79,7 @@ class Gigatoken:
         """Why it cannot be used; "" if it can."""
         if find_spec("gigatoken") is None:
             return "it is not installed (pip install 'kormo-plugins[fast]')"
-        return "the vocabulary lacks bytes, which it would not tell" if (ranks.ids[:256] == NO_ID).any() else ""
+        return "the vocabulary lacks bytes, which it would drop silently" if (ranks.ids[:256] == NO_ID).any() else ""
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Engine`."""
@@ -138,10 +138,10 @@ def fast_engine(wanted: str, ranks: Ranks, spec: Mapping[str, object]) -> tuple[
     Returns:
         The engine, and why the one before it was not used ("" if it is the requested one).
     """
-    reason = "" if wanted in ("auto", "gigatoken") else "it was not wanted"
+    reason = "" if wanted in ("auto", "gigatoken") else "another engine was requested"
     if not reason and not (reason := Gigatoken.unfit(ranks)):
         try:
             return Gigatoken(spec), ""
         except Exception as error:  # the engine may refuse a tokenizer.json with any exception
-            reason = f"it does not open this tokenizer ({error})"
+            reason = f"it cannot load this tokenizer ({error})"
     return Tiktoken(ranks, spec), reason if wanted == "gigatoken" else ""

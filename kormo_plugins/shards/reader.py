@@ -139,16 +139,19 @@ class Shards:
         Raises:
             KormoError: an index does not match its offsets.
         """
-        found = []
+        indexes = []
         for shard, count in self._sizes(self.first_document):
             path = self.folder / f"{shard}{OFFSET_INDEX}"
             part = np.fromfile(path, "<i8")
             if len(part) != int(count) // INDEX_EVERY + 1 or part[0] or (np.diff(part) < 0).any():
                 raise KormoError(
-                    where=str(path), found=f"{len(part):,} numbers", why="they are not its shard's offsets", do=REBUILD
+                    where=str(path),
+                    found=f"{len(part):,} numbers",
+                    why="they cannot be the offsets of this shard",
+                    do=REBUILD,
                 )
-            found.append(part)
-        return found
+            indexes.append(part)
+        return indexes
 
     @property
     def masked(self) -> bool:
@@ -191,20 +194,20 @@ class Shards:
 
         Each lookup reads one page of a file; all pages are requested before the first is waited for.
         """
-        asked = []
+        requests = []
         for position in positions:
             shard = self._shard_of(self.first_token, position, "token")
             local = position - int(self.first_token[shard])
             first = INDEX_EVERY * (int(np.searchsorted(self.index[shard], local, "right")) - 1)
             page = self.offsets[shard][first : min(first + INDEX_EVERY, len(self.offsets[shard]) - 1)]
             read_ahead(page)
-            asked.append((shard, local, first, page))
-        found = []
-        for shard, local, first, page in asked:
+            requests.append((shard, local, first, page))
+        spans = []
+        for shard, local, first, page in requests:
             place = int(np.searchsorted(page, local, "right")) - 1
             start = int(self.first_token[shard]) + int(page[place])
-            found.append((int(self.first_document[shard]) + first + place, start))
-        return found
+            spans.append((int(self.first_document[shard]) + first + place, start))
+        return spans
 
     def tokens_at(self, start: int, end: int) -> NDArray[np.integer]:
         """Ids at positions [start, end), within one shard."""
@@ -231,7 +234,7 @@ class Shards:
                 where=str(self.folder),
                 found=f"{what} {number}",
                 why=f"the source has {int(starts[-1]):,} of them",
-                do="ask for one from 0 on; a row plan that asks for more belongs to other shards",
+                do="use an index in this range; a row plan with larger ones belongs to other shards",
             )
         return int(np.searchsorted(starts, number, "right")) - 1
 

@@ -12,10 +12,8 @@ mask. For each shard of texts a sample of its documents is encoded again with `t
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +22,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.console import worker_pool
 from kormo_plugins.documents.document import Document, read_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.encoder import Disagreement, Encoder
 from kormo_plugins.shards.engines import ENGINES, engine_version
 from kormo_plugins.shards.format import FORMAT, id_dtype, shard_name
+from kormo_plugins.shards.processes import Progress, run_all
 from kormo_plugins.shards.writer import COUNTED, ShardWriter, finish_source
 from kormo_plugins.store.corpus_files import read_part
 from kormo_plugins.store.files import FileRecord, file_records, read_json
@@ -40,12 +38,10 @@ BATCH_CHARACTERS = 1 << 20
 """Characters per call: enough to amortize the call, few enough to stay in the cache."""
 CHUNK_CHARACTERS = 1 << 26
 """Characters per shard for an iterable: about 20 million tokens."""
-CHECK_EVERY = 256
+CHECK_EVERY = 512
 """One in this many documents, and the first of each shard, is encoded a second time for comparison."""
-CHECK_CHARACTERS = 1 << 14
+CHECK_CHARACTERS = 1 << 13
 """Characters of such a document that are compared; the reference is six times slower."""
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 class EncodeConversations(Protocol):
@@ -121,10 +117,12 @@ def tokenize_source(
     job = replace(job, engine=encoder.kind)
     _refuse_foreign_ids(source, encoder.largest_id, bos_id=bos_id, eos_id=eos_id)
     if encoder.reason and conversations is None:
-        log.warning("%s: encoding with %s, the slower way: %s", source, encoder.kind, encoder.reason)
+        log.warning("%s: encoding with the slower engine %s: %s", source, encoder.kind, encoder.reason)
     jobs = partial(_jobs, documents, chunk_characters=chunk_characters, recorded=recorded or {})
-    again = isinstance(documents, (list, tuple))
-    records = _agreed(jobs, job, partial(_run, number=workers, source=source, progress=progress), again)
+    again, workers = isinstance(documents, (list, tuple)), min(workers, _shards_at_most(documents, workers))
+    records = _agreed(
+        jobs, job, partial(run_all, make_shard, number=workers, where=f"{source}: tokenizing", progress=progress), again
+    )
     kinds = sorted({record["encoder"] for record in records})
     about = {
         "tokenizer": encoder.hash,
@@ -145,8 +143,8 @@ def _refuse_foreign_ids(source: str, largest: int, **ids: int | None) -> None:
             raise KormoError(
                 where=f"{source}: {role}",
                 found=str(number),
-                why=f"the tokenizer's ids end at {largest}",
-                do="give the id of one of its tokens",
+                why=f"the largest id of the tokenizer is {largest}",
+                do="use the id of one of its tokens",
             )
 
 
@@ -168,7 +166,7 @@ def _agreed(
                     where=f"{job.out.name}: document {found}",
                     found=f"{job.engine} and tokenizers encode it differently",
                     why=f"{job.engine} is not exact for this tokenizer, and the documents can be read only once",
-                    do=f"build with the engine {following}",
+                    do=f"use the engine {following} (kormo.tokenizer.engine)",
                 ) from None
             log.warning(
                 "%s: %s and tokenizers differ on document %s; encoding all with %s",
@@ -188,8 +186,17 @@ def _proof(records: list[dict[str, Any]]) -> dict[str, object]:
     return {"proof": {**proofs[0], **{key: sum(proof[key] for proof in proofs) for key in ("documents", "tokens")}}}
 
 
+def _shards_at_most(documents: Any, unknown: int) -> int:
+    """How many shards there can be; `unknown` for documents that are not in files."""
+    return len(documents) if _are_files(documents) else unknown
+
+
+def _are_files(documents: Any) -> bool:
+    return isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents)
+
+
 def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Path, FileRecord]) -> Iterator[Job]:
-    if isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents):
+    if _are_files(documents):
         for number, part in enumerate(documents):
             yield replace(job, name=shard_name(number), documents=part, record=recorded.get(part))
         return
@@ -203,42 +210,6 @@ def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Pat
             number, size, chunk = number + 1, 0, []
     if chunk:
         yield replace(job, name=shard_name(number), documents=tuple(chunk))
-
-
-def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | None) -> list[dict[str, object]]:
-    """Runs the jobs, with at most two per worker in flight; returns records in the order of the jobs."""
-    if number <= 1:
-        records = []
-        for job in jobs:
-            records.append(make_shard(job))
-            if progress:
-                progress(records[-1])
-        return records
-    done: list[dict[str, Any]] = []
-    waiting: set[Future[dict[str, object]]] = set()
-    with worker_pool.workers(number, f"{source}: tokenizing", initializer=_calm_worker) as pool:
-        for job in jobs:
-            waiting.add(pool.submit(make_shard, job))
-            if len(waiting) >= 2 * number:
-                waiting = _collect(waiting, done, progress)
-        while waiting:
-            waiting = _collect(waiting, done, progress)
-    return sorted(done, key=lambda record: (len(record["name"]), record["name"]))
-
-
-def _collect(
-    waiting: set[Future[dict[str, object]]], done: list[dict[str, object]], progress: Progress | None
-) -> set[Future[dict[str, object]]]:
-    ready, rest = wait(waiting, return_when=FIRST_COMPLETED)
-    for future in ready:
-        done.append(future.result())
-        if progress:
-            progress(done[-1])
-    return set(rest)
-
-
-def _calm_worker() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # parallelism comes from processes
 
 
 _encoders: dict[tuple[object, ...], Encoder] = {}
@@ -271,16 +242,16 @@ def make_shard(job: Job) -> dict[str, object]:
             "input": _input(job),
         }
     )
-    if (kept := _existing(job.out, job.name, made_from)) is not None:
-        return kept
+    if (existing := _existing(job.out, job.name, made_from)) is not None:
+        return existing
     stream = _documents(job)
     about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
     masked = job.conversations is not None
     compared: Counter[str] = Counter(documents=0, tokens=0)
     with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id), masked=masked) as writer:
-        for number, batch in enumerate(_batches(stream)):
+        for batch in _batches(stream):
             if not masked and encoder.kind != "tokenizers":
-                _compare(encoder, batch, number == 0, compared)
+                _compare(encoder, batch, writer.documents, compared)
             ids, lengths, trained = _encode(job, encoder, batch)
             writer.add(ids, lengths, [d.id for d in batch], trained)
             _describe(about, batch)
@@ -336,8 +307,9 @@ def _encode(
     return *_wrap(*encoder.encode([d.text for d in batch], [d.id for d in batch]), job.bos_id, job.eos_id), None
 
 
-def _compare(encoder: Encoder, batch: list[Document], first: bool, compared: Counter[str]) -> None:
-    picked = batch[0 if first else CHECK_EVERY // 2 :: CHECK_EVERY]
+def _compare(encoder: Encoder, batch: list[Document], before: int, compared: Counter[str]) -> None:
+    """Compares those of a batch that are checked; `before` is the number of documents before it in the shard."""
+    picked = batch[-before % CHECK_EVERY :: CHECK_EVERY]
     tokens = encoder.compare([d.text[:CHECK_CHARACTERS] for d in picked], [d.id for d in picked])
     compared.update(documents=len(picked), tokens=tokens)
 
@@ -358,7 +330,7 @@ def _existing(out: Path, name: str, made_from: str) -> dict[str, object] | None:
         for file, entry in file_records(record["files"], path).items():
             entry.check(out / file)
     except KormoError as error:
-        log.warning("%s is made again: %s", name, error)
+        log.warning("%s is rebuilt: %s", name, error)
         return None
     return record if record.get("made_from") == made_from else None
 

@@ -58,7 +58,7 @@ def fetch(
     arriving.rmdir()
     if (out / name).is_file() and (out / name).read_bytes() != manifest:
         (out / name).unlink()  # different contents, about to be replaced
-    total, there, copied = sum(record.bytes for record in records.values()), 0, 0
+    total, done_bytes, copied = sum(record.bytes for record in records.values()), 0, 0
 
     def one(file: str, record: FileRecord) -> int:
         """Fetches and checks a file; returns the bytes that were already present."""
@@ -71,9 +71,9 @@ def fetch(
         try:
             for job in as_completed(jobs):
                 copied += job.result()
-                there += jobs[job].bytes
+                done_bytes += jobs[job].bytes
                 if progress:
-                    progress(there, total)
+                    progress(done_bytes, total)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -95,7 +95,7 @@ def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes
         raise KormoError(
             where=url,
             found="no finished manifest",
-            why=f"one of {', '.join(FORMATS)} is written last in a complete folder",
+            why=f"a complete folder has one of {', '.join(FORMATS)}, which is written last",
             do="check the address, or build the folder first",
         ) from None
     except (OSError, ImportError, ValueError) as error:
@@ -103,7 +103,7 @@ def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes
             where=url,
             found=in_words(error),
             why="it cannot be opened",
-            do="check the address and its options",
+            do="check the address and the storage options",
         ) from None
     return filesystem, root, name, manifest
 
@@ -120,7 +120,7 @@ def small_file(filesystem: Any, source: str) -> bytes:
         raise KormoError(
             where=source,
             found=f"more than {MANIFEST_BYTES:,} bytes",
-            why="no manifest is that long",
+            why="it is too large for a manifest",
             do="copy the folder from another location",
         )
     return data
@@ -142,11 +142,11 @@ def fetch_file(filesystem: Any, source: str, path: Path, record: FileRecord) -> 
         with filesystem.open(source, "rb") as stream:
             while file.bytes <= record.bytes and (block := stream.read(CHUNK)):
                 file.write(block)
-        if (found := file.peek()) != record:
-            size = f"{found.bytes:,}" if found.bytes <= record.bytes else f"more than {record.bytes:,}"
+        if (copied := file.peek()) != record:
+            size = f"{copied.bytes:,}" if copied.bytes <= record.bytes else f"more than {record.bytes:,}"
             raise KormoError(
                 where=source,
-                found=f"{size} bytes with the checksum {found.xxh3_128}",
+                found=f"{size} bytes with the checksum {copied.xxh3_128}",
                 why=f"the manifest lists {record.bytes:,} bytes with {record.xxh3_128}",
                 do="copy the folder to the store again from where it was built",
             )

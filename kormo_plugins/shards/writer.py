@@ -180,8 +180,8 @@ def finish_source(
         raise KormoError(
             where=f"source {source}",
             found="no documents",
-            why="a mixture cannot draw from it",
-            do="check the reader and the corpus steps, or leave the source out",
+            why="a mixture cannot sample from a source without documents",
+            do="check the reader and the corpus steps, or remove the source",
         )
     manifest = {
         "format": FORMAT,

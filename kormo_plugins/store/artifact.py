@@ -145,15 +145,15 @@ def check_files(folder: Path, manifest: Mapping[str, object]) -> None:
         if has_own_manifest(folder):
             _check(folder, manifest_files(folder), False)
     except KormoError as error:
-        again = f"remove {folder} and run again: it is built anew"
+        again = f"remove {folder} and run the same command again to rebuild it"
         raise KormoError(where=error.where, found=error.found, why=error.why, do=again) from None
 
 
 def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None:
-    left = 64 * SMALL  # keeps a lookup of many small files cheap
+    budget = 64 * SMALL  # keeps a lookup of many small files cheap
     for name, record in records.items():
-        contents = whole or name in FORMATS or record.bytes <= min(SMALL, left)
-        left -= record.bytes if contents else 0
+        contents = whole or name in FORMATS or record.bytes <= min(SMALL, budget)
+        budget -= record.bytes if contents else 0
         record.check(folder / name, contents)
 
 
@@ -185,8 +185,8 @@ def _not_ours(folder: Path) -> KormoError:
     return KormoError(
         where=str(folder / MANIFEST),
         found="no manifest that matches the folder's name",
-        why="the folder was changed by hand or copied in part, so what is in it cannot be trusted",
-        do=f"remove {folder} and run again: it is built anew",
+        why="the folder was changed by hand or copied in part, so its contents cannot be trusted",
+        do=f"remove {folder} and run the same command again to rebuild it",
     )
 
 
@@ -213,7 +213,7 @@ def build(
     while True:
         artifact = find(workspace, spec)
         if artifact:
-            log(f"{spec.kind:<10} {spec.folder}: built already")
+            log(f"{spec.kind:<10} {spec.folder}: already built")
             return artifact
         if not _acquired(lease, workspace):
             if not waiting:
@@ -225,7 +225,7 @@ def build(
             with lease.held():
                 return find(workspace, spec) or _Attempt(workspace, spec, lease, log).build(make)
         except LeaseLost:
-            log(f"{spec.kind:<10} {spec.folder}: another process took the build over meanwhile; waiting for it")
+            log(f"{spec.kind:<10} {spec.folder}: another process has taken over the build; waiting for it")
             lease, waiting = Lease(workspace / LEASES / spec.folder), True
 
 
@@ -242,9 +242,9 @@ def _require_folder(workspace: Path) -> None:
             taken = next(path for path in (workspace, *workspace.parents) if os.path.lexists(path))
             raise KormoError(
                 where=f"workspace {workspace}",
-                found=f"{taken}, which is no folder",
-                why="artifacts are written into a folder of that name",
-                do=f"name another workspace, or move {taken} away",
+                found=f"{taken}, which is not a folder",
+                why="the workspace must be a folder",
+                do=f"choose another workspace, or move {taken} away",
             ) from error
 
 
@@ -298,8 +298,11 @@ class _Attempt:
     def _adopt(self) -> None:
         """Takes over the folder of a killed attempt; unfinished files in it may still be open elsewhere and are
         removed."""
-        left = [self.workspace / f".{self.spec.folder}.partial", *self.workspace.glob(f".{self.spec.folder}.*.partial")]
-        for folder in sorted((path for path in left if path.is_dir()), key=_modified):
+        leftovers = [
+            self.workspace / f".{self.spec.folder}.partial",
+            *self.workspace.glob(f".{self.spec.folder}.*.partial"),
+        ]
+        for folder in sorted((path for path in leftovers if path.is_dir()), key=_modified):
             if self.partial.exists():
                 shutil.rmtree(self.partial)
             try:

@@ -105,8 +105,8 @@ def holds(source: Path) -> bool:
     place = folder()
     if place is None:
         return False
-    of = UserProvidedCacheLocator.get_suitable_cache_subpath(str(source / "any.py"))
-    return any((place / of).glob("*.nbi"))
+    folder_name = UserProvidedCacheLocator.get_suitable_cache_subpath(str(source / "any.py"))
+    return any((place / folder_name).glob("*.nbi"))
 
 
 def _bases() -> list[Path]:
@@ -122,7 +122,18 @@ def _ours(place: Path) -> bool:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
             pass
-        found = place.stat()
+        status = place.stat()
     except OSError:
         return False
-    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@njit()
+def _nothing() -> int:
+    return 0
+
+
+def warm() -> None:
+    """Makes numba load what its first compiled function needs (its tables, scipy's BLAS, plugins of other packages), a
+    second of work, so that processes forked afterwards have it."""
+    _nothing()

@@ -21,7 +21,7 @@ from kormo_plugins.store.lease import RUN, at_work
 MARKER = "complete.json"
 MODEL_KEYS = ("step", "milestone", "files")
 """What a marker says of the model."""
-RESTORE = "bring it back from a copy of the run, or train the run again"
+RESTORE = "restore it from a copy of the run, or train the run again"
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def record_fault(path: Path) -> str:
     if value is None:
         return ""
     if not path.is_file():
-        return f"{path.name} is missing, which was there when the run ended"
+        return f"{path.name} is missing, but existed when the run ended"
     same = FileRecord.of(path) == FileRecord.parse(value, path.name, path.parent / MARKER)
     return "" if same else f"{path.name} was changed after the run had ended"
 
@@ -86,7 +86,7 @@ def unchanged(path: Path) -> Path:
         raise KormoError(
             where=str(path),
             found=fault,
-            why=f"{MARKER} has the checksum that it had when the run ended; nothing is made of other numbers or texts",
+            why=f"{MARKER} records its checksum at the end of the run, and a changed file is not used",
             do=RESTORE,
         )
     return path
@@ -119,7 +119,7 @@ def _why_unmarked(folder: Path) -> str:
     newer = (path for path in folder.parent.glob("checkpoint-*") if _number(path) > _number(folder))
     whose = [folder.parent] if _number(folder) >= 0 and not any((path / MARKER).is_file() for path in newer) else []
     holder = next(filter(None, (at_work(place / RUN) for place in (folder, *whose))), "")
-    return f" yet: {holder}" if holder else ": the process was stopped or killed before it was whole"
+    return f" yet: {holder}" if holder else ": the process was stopped or killed before it was complete"
 
 
 def _number(folder: Path) -> int:
@@ -153,7 +153,7 @@ def check_marked(folder: Path) -> None:
             where=str(folder),
             found=reason,
             why=f"the model is not the one that was trained: {MARKER} lists what was written",
-            do="copy it again from where it is whole, use an earlier checkpoint, or train it again",
+            do="copy it again from an intact source, use an earlier checkpoint, or train it again",
         )
 
 

@@ -68,7 +68,7 @@ def read_part(path: Path, record: FileRecord) -> Iterator[Document]:
             raise KormoError(
                 where=str(path),
                 found=in_words(error),
-                why="its checksum is right, yet it cannot be read as documents",
+                why="its checksum is correct, but it cannot be read as documents",
                 do="build the corpus again",
             ) from error
         file.finish()

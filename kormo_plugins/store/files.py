@@ -22,7 +22,7 @@ from kormo_plugins.store.json_file import read_object
 SHARDS_MANIFEST = "shards.json"
 FORMATS = {SHARDS_MANIFEST: "kormo-shards-2", "rows.json": "kormo-rows-1", "pairs.json": "kormo-pairs-1"}
 """Manifest file -> its format: the kinds of folder that hold checksums."""
-REBUILD = "build it again, or copy it again from where it is whole"
+REBUILD = "build it again, or copy it again from an intact source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,10 @@ class FileRecord:
         digest = value.get("xxh3_128") if isinstance(value, Mapping) else None
         if type(size) is not int or size < 0 or not isinstance(digest, str):
             raise KormoError(
-                where=str(where), found=f"the record of {name!r}", why="it lacks a size or a checksum", do=REBUILD
+                where=str(where),
+                found=f"a record of {name!r} without size or checksum",
+                why="the manifest was damaged or edited",
+                do=REBUILD,
             )
         return cls(size, digest)
 
@@ -62,7 +65,7 @@ class FileRecord:
             raise KormoError(
                 where=str(path),
                 found=f"{size:,} bytes",
-                why=f"it had {self.bytes:,} when it was written: it is cut short or is another file",
+                why=f"it had {self.bytes:,} bytes when it was written: it is truncated or another file",
                 do=REBUILD,
             )
         if contents:
@@ -85,13 +88,13 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
     Raises:
         KormoError: it is missing, is not JSON, or has another format.
     """
-    never = "it is written last, so the folder was never finished, or is another folder"
+    never = "it is written last, so the folder was never finished, or it is the wrong folder"
     value = read_object(path, missing=(never, "build it (again); finished files in it are kept"), fix=REBUILD)
     if value.get("format") != expected_format:
         raise KormoError(
             where=str(path),
             found=f"the format {value.get('format')!r}",
-            why=f"only {expected_format!r} is understood here",
+            why=f"this version reads only {expected_format!r}",
             do="build it again with this version",
         )
     return value
@@ -132,8 +135,8 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
     raise KormoError(
         where=str(folder),
         found="no finished manifest",
-        why=f"one of {', '.join(FORMATS)} is written last in a complete folder",
-        do="build it (again); finished files in it are kept",
+        why=f"a complete folder has one of {', '.join(FORMATS)}, which is written last",
+        do="build it; finished files in it are reused",
     )
 
 
@@ -148,15 +151,15 @@ def file_list(folder: Path) -> dict[str, dict[str, object]]:
     to the disk, so that the folder can be published.
     """
     listed = set(manifest_files(folder)) if has_own_manifest(folder) else set()
-    found = {}
+    records = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.name.endswith(SUFFIX) or not (path.is_file() or path.is_dir()):
             continue
         flush(path)
         if path.is_file() and name not in listed:
-            found[name] = asdict(FileRecord.of(path))
-    return found
+            records[name] = asdict(FileRecord.of(path))
+    return records
 
 
 def has_own_manifest(folder: Path) -> bool:

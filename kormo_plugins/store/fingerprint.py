@@ -27,7 +27,7 @@ def _plain(value: object) -> object:
         return value.as_posix()
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} has no canonical form")
+    raise TypeError(f"{type(value).__name__} has no canonical JSON form")
 
 
 def identity(value: object) -> str:

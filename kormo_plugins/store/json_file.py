@@ -33,8 +33,8 @@ def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
 
 def sealed(value: Mapping[str, object]) -> dict[str, object]:
     """The object with a checksum of its other keys added, for records that no manifest lists."""
-    rest = {key: one for key, one in value.items() if key != CHECKSUM}
-    return rest | {CHECKSUM: _seal(rest)}
+    unsealed = {key: item for key, item in value.items() if key != CHECKSUM}
+    return unsealed | {CHECKSUM: _seal(unsealed)}
 
 
 def seal_fault(value: Mapping[str, object], *, unnamed: bool = False) -> str:
@@ -47,8 +47,8 @@ def seal_fault(value: Mapping[str, object], *, unnamed: bool = False) -> str:
         return "it holds nothing"
     if CHECKSUM not in value:
         return "" if value.get("format", UNSEALED if unnamed else None) == UNSEALED else "it has no checksum"
-    rest = {key: one for key, one in value.items() if key != CHECKSUM}
-    return "" if _seal(rest) == value[CHECKSUM] else "it was changed after it was written"
+    unsealed = {key: item for key, item in value.items() if key != CHECKSUM}
+    return "" if _seal(unsealed) == value[CHECKSUM] else "it was changed after it was written"
 
 
 def _seal(value: Mapping[str, object]) -> str:

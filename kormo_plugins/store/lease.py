@@ -126,7 +126,12 @@ class Lease:
         try:
             self.release()
         except OSError as error:
-            log.warning("%s: %s; others wait %.0f s for it", self.path, error, self.stale_after)
+            log.warning(
+                "%s: cannot be released (%s); other processes wait up to %.0f s for it",
+                self.path,
+                error,
+                self.stale_after,
+            )
 
     def release(self) -> None:
         """Releases the lease, if this process still holds it."""
@@ -181,9 +186,9 @@ class LeaseLost(KormoError):
         super().__init__(
             where=str(path),
             found="another process has taken over",
-            why=f"this one gave no sign of life for {STALE_AFTER:.0f} seconds (suspended, or the disk hung), "
-            "and two would write the same files",
-            do="run the command again: it waits for the other, or goes on; nothing of this one was published",
+            why=f"this process sent no heartbeat for {STALE_AFTER:.0f} seconds (suspended, or the disk hung), "
+            "and two processes would write the same files",
+            do="run the command again: it waits for the other process, or resumes; this process published nothing",
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -203,14 +208,14 @@ def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lam
     Raises:
         KormoError: another process holds it.
     """
-    told = False
+    reported = False
     while not lease.acquire():
         holder = lease.live_holder()
         if holder is not None:
             raise _at_work(lease.path, holder, what)
-        if not told and lease.stale_after > POLL:
-            tell(f"another process held {what}; watching for up to {lease.stale_after:.0f} s whether it is alive")
-            told = True
+        if not reported and lease.stale_after > POLL:
+            tell(f"another process held {what}; waiting up to {lease.stale_after:.0f} s to see whether it is alive")
+            reported = True
         time.sleep(min(POLL, lease.stale_after / 4))
 
 
@@ -232,7 +237,7 @@ def at_work(path: Path) -> str:
     alive = holder.alive()
     if alive is None:
         silent = max(0.0, time.time() - seen.beat / 1e9)
-        return f"{holder} gave a sign of life {silent:.0f} s ago" if silent < STALE_AFTER else ""
+        return f"{holder} sent a heartbeat {silent:.0f} s ago" if silent < STALE_AFTER else ""
     return f"{holder} is at work" if alive and holder.pid != os.getpid() else ""
 
 
@@ -256,6 +261,6 @@ def _at_work(path: Path, holder: str, what: str) -> KormoError:
     return KormoError(
         where=str(path.parent),
         found=f"{holder} is at work on {what}",
-        why="two at a time would write the same files",
-        do="wait for it or stop it, or name another folder",
+        why="two processes would write the same files",
+        do="wait for it, stop it, or use another folder",
     )

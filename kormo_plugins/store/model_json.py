@@ -41,17 +41,17 @@ def readable_config(fields: Mapping[str, Any], where: str = "config.json") -> di
     """
     base = rope_base(fields, where)
     dtype = fields.get("dtype", fields.get("torch_dtype"))
-    both: dict[str, object] = {} if dtype is None else {"dtype": dtype, "torch_dtype": dtype}
+    compatible: dict[str, object] = {} if dtype is None else {"dtype": dtype, "torch_dtype": dtype}
     rope = fields.get("rope_parameters")
     if base is None:
-        return {**fields, **both}
+        return {**fields, **compatible}
     if not isinstance(rope, Mapping):
         rope = {"rope_type": "default", **(fields.get("rope_scaling") or {})}
         rope["rope_type"] = rope.pop("type", rope["rope_type"])
     scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
     plain = scaling.get("rope_type", "default") == "default" and len(scaling) <= 1
-    both |= {"rope_theta": base, "rope_scaling": None if plain else scaling}
-    return {**fields, **both, "rope_parameters": {**rope, "rope_theta": base}}
+    compatible |= {"rope_theta": base, "rope_scaling": None if plain else scaling}
+    return {**fields, **compatible, "rope_parameters": {**rope, "rope_theta": base}}
 
 
 def rope_base(fields: Mapping[str, Any], where: str = "config.json") -> float | None:
@@ -69,8 +69,8 @@ def rope_base(fields: Mapping[str, Any], where: str = "config.json") -> float | 
         raise KormoError(
             where=where,
             found=", ".join(f"{key} {value:g}" for key, value in named.items()),
-            why="they are two names of one number, and each reader would take another, so another model",
-            do="set all of them to the base that the model was trained with",
+            why="they name the same value, and readers that use different ones would get different models",
+            do="set all of them to the RoPE base that the model was trained with",
         )
     return next(iter(named.values()), None)
 

@@ -49,8 +49,8 @@ def sha256_of(data: bytes) -> str:
 
 def files_of(folder: Path) -> list[str]:
     """Sorted POSIX paths of all files below a folder, except the list itself and its signatures."""
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
-    return sorted(name for name in found if name not in (SUMS, SIGNATURE, BUNDLE))
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    return sorted(name for name in names if name not in (SUMS, SIGNATURE, BUNDLE))
 
 
 def write_sums(folder: Path) -> str:
@@ -77,8 +77,8 @@ def read_sums(folder: Path) -> dict[str, str]:
         raise KormoError(
             where=str(path),
             found=in_words(error),
-            why="a release lists all its files with their hashes there",
-            do="name a folder that `kormo release` made",
+            why="a release lists all of its files and their hashes there",
+            do="name a folder made by `kormo release`",
         ) from None
 
 
@@ -93,9 +93,9 @@ def parse_sums(data: bytes, where: str) -> dict[str, str]:
     if len(found) != len(lines):
         raise KormoError(
             where=where,
-            found=f"{len(lines) - len(found)} lines that are no hash and name, or name a file twice",
+            found=f"{len(lines) - len(found)} lines without a hash and a name, or with a repeated name",
             why="the list was changed",
-            do="get the release again",
+            do="download the release again",
         )
     return found
 
@@ -103,12 +103,12 @@ def parse_sums(data: bytes, where: str) -> dict[str, str]:
 def check_sums(folder: Path) -> Iterator[Finding]:
     """Files that are missing, changed, or not listed."""
     listed = read_sums(folder)
-    there = set(files_of(folder))
+    present = set(files_of(folder))
     for name, expected in sorted(listed.items()):
         path = folder / name
-        if name not in there or ".." in Path(name).parts:
+        if name not in present or ".." in Path(name).parts:
             yield Finding(name, "missing")
         elif path.is_symlink() or sha256(path) != expected:
             yield Finding(name, f"changed since the release was made: {SUMS} lists another")
-    for name in sorted(there - set(listed)):
+    for name in sorted(present - set(listed)):
         yield Finding(name, "not in the list: added since the release was made")

@@ -98,7 +98,7 @@ def read_tokenizer_json(folder: Path) -> dict[str, Any]:
     fix = "name a folder written by `kormo tokenizer train`, or that of another byte-level BPE"
     content = read_object(path, missing=("that file is the tokenizer", fix), fix=fix)
     if not isinstance(content.get("model"), dict):
-        raise KormoError(where=str(path), found="JSON without a model", why="that is not a tokenizer", do=fix)
+        raise KormoError(where=str(path), found="JSON without the key `model`", why="it is not a tokenizer", do=fix)
     kind = content["model"].get("type", "BPE")
     if kind != "BPE":
         raise KormoError(where=str(path), found=f"a {kind} model", why="only byte-level BPE is supported", do=fix)
@@ -128,29 +128,29 @@ def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> Token
     names |= mapping or {}
     vocabulary: dict[str, int] = content["model"]["vocab"]
     added = {token["content"]: token["id"] for token in content.get("added_tokens", ())}
-    every = vocabulary | added
-    ids = {role: every.get(token) for role, token in names.items()}
+    all_ids = vocabulary | added
+    ids = {role: all_ids.get(token) for role, token in names.items()}
     for role, token in names.items():
         if ids[role] is None and (role in REQUIRED or role in (mapping or {})):
             raise KormoError(
                 where=f"{folder}: the role {role!r}",
                 found=f"no token {token!r}",
-                why="documents, padding and turns each need a token of their own",
-                do=f"map the role to one of its tokens, for instance {{{role}: '<|endoftext|>'}}",
+                why="documents, padding and turns each need their own token",
+                do=f"map the role to a token of the tokenizer, for instance {{{role}: '<|endoftext|>'}}",
             )
-    for one, other in (("eos", "eot"), ("pad", "eos"), ("pad", "eot")):
-        if ids[one] == ids[other]:
+    for role_a, role_b in (("eos", "eot"), ("pad", "eos"), ("pad", "eot")):
+        if ids[role_a] == ids[role_b]:
             raise KormoError(
-                where=f"{folder}: the roles {one!r} and {other!r}",
-                found=f"both are the token {names[one]!r}",
-                why="a model then never learns where to stop",
-                do=f"map {one} to another token",
+                where=f"{folder}: the roles {role_a!r} and {role_b!r}",
+                found=f"both are the token {names[role_a]!r}",
+                why="the model would never learn where to stop",
+                do=f"map {role_a} to another token",
             )
     symbols = byte_symbols()
     base = {token for token in vocabulary if token not in added}
     return TokenLayout(
         vocab_size=len(base),
-        size=max(every.values()) + 1,
+        size=max(all_ids.values()) + 1,
         newlines=tuple(added[run] for run in NEWLINE_RUNS if run in added),
         missing_bytes=bytes(byte for byte in range(256) if symbols[byte] not in vocabulary),
         **ids,  # type: ignore[arg-type]
@@ -184,8 +184,8 @@ def write_role(folder: Path, out: Path, role: Role = "base") -> None:
         raise KormoError(
             where=f"tokenizer role {role!r}",
             found="an unknown role",
-            why="a tokenizer is for a base or a chat model",
-            do=closest(role, ("base", "chat"), "say base or chat"),
+            why="the role of a tokenizer is `base` or `chat`",
+            do=closest(role, ("base", "chat"), "use base or chat"),
         )
     layout = read_layout(folder)
     out.mkdir(parents=True, exist_ok=True)

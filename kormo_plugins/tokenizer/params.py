@@ -44,39 +44,41 @@ class TokenizerParams(BaseModel):
 
     vocab_size: int = Field(
         default=125_000,
-        description="tokens of the base vocabulary (256 bytes and the merges), WITHOUT the 41 added tokens",
+        description="size of the base vocabulary (256 bytes and the merges), without the 41 added tokens; at least 256",
     )
     shares: dict[str, float] = Field(
         default={"ko": 0.5, "en": 0.5},
-        description="weight of each language in the sampled bytes; a language not named is left out (and "
-        "counted); empty: all text in the order it comes, whatever its language",
+        description="share of each language in the sampled bytes, normalized to sum to 1; other languages are "
+        "excluded (and counted); empty: all text in the order it comes, whatever its language",
     )
     megabytes: float = Field(
-        default=1000.0, gt=0, description="text to learn from, all languages together, in 10^6 bytes of UTF-8"
+        default=1000.0, gt=0, description="training text of all languages together, in 10^6 UTF-8 bytes"
     )
-    seed: int = Field(default=42, ge=0, lt=2**63, description="which documents are sampled")
+    seed: int = Field(default=42, ge=0, lt=2**63, description="seed of the sample of documents")
     normalization: Literal["NFC"] = Field(
-        default="NFC", description="Unicode normalization, before anything else; decode(encode(x)) is NFC(x)"
+        default="NFC", description="Unicode normalization, applied first; decode(encode(x)) is NFC(x)"
     )
     max_token_length: int = Field(
-        default=64, ge=2, le=65_535, description="longest token, in bytes (a Hangul syllable has 3)"
+        default=64, ge=2, le=65_535, description="maximum bytes of a token (a Hangul syllable has 3)"
     )
-    min_frequency: int = Field(default=2, ge=1, description="occurrences that a pair needs to be merged")
+    min_frequency: int = Field(default=2, ge=1, description="minimum occurrences of a pair that is merged")
     memory_gigabytes: float | None = Field(
-        default=None, gt=0, description="memory that training may take (10^9 bytes); null: what is free now"
+        default=None,
+        gt=0,
+        description="memory limit of the training in 10^9 bytes; null: the memory that is free at the start",
     )
 
     @field_validator("vocab_size")
     @classmethod
     def _holds_the_alphabet(cls, value: int) -> int:
         if value < ALPHABET:
-            raise ValueError(f"the byte alphabet alone has {ALPHABET} symbols, so that is the smallest size")
+            raise ValueError(f"must be at least {ALPHABET}, the number of byte symbols")
         return value
 
     @field_validator("shares")
     @classmethod
     def _sums_to_one(cls, value: dict[str, float]) -> dict[str, float]:
         if any(not 0 < share < float("inf") for share in value.values()):
-            raise ValueError("each share must be above 0; leave a language out instead of giving it 0")
+            raise ValueError("each share must be above 0; remove a language instead of setting its share to 0")
         total = sum(value.values())
         return {language: share / total for language, share in sorted(value.items())}

@@ -13,7 +13,7 @@ def kormo_tokenizers() -> Iterable[Component]:
     yield Component(
         "kormo_bpe",
         load="kormo_plugins.tokenizer.training.train:train",
-        summary="byte-level BPE in KORMo's layout: Qwen2's split, single digits, NFC, 41 added tokens",
+        summary="byte-level BPE in KORMo's layout: Qwen2's pre-tokenization, single digits, NFC, 41 added tokens",
         params="kormo_plugins.tokenizer.params:TokenizerParams",
         source="KORMo (arXiv 2510.09426); split: Qwen2 (arXiv 2407.10671); trainer: tokenizers",
     )

@@ -106,16 +106,16 @@ def apply_swap(
     if not any(name in weights for name in names):
         raise KormoError(
             where="tokenizer swap",
-            found=f"no weight called {' or '.join(names)}",
+            found=f"no weight named {' or '.join(names)}",
             why="the embedding rows are in these weights",
-            do="name the embedding of this architecture",
+            do="pass the names of this architecture's embeddings",
         )
     if rows < plan.new_size:
         raise KormoError(
             where="tokenizer swap",
             found=f"{rows:,} rows for {plan.new_size:,} ids",
             why="each id needs a row",
-            do="round the number of ids up, as `TokenLayout.rows` does",
+            do="round the number of ids up, like `TokenLayout.rows`",
         )
     return {name: _swap(name, weight, plan, rows) if name in names else weight for name, weight in weights.items()}
 
@@ -128,7 +128,7 @@ def _swap(name: str, weight: Tensor, plan: SwapPlan, rows: int) -> Tensor:
             where=f"tokenizer swap: {name}",
             found=f"{len(weight):,} rows",
             why=f"the old tokenizer has {plan.old_size:,} ids, so it is not the one this model was trained with",
-            do="name the tokenizer beside the checkpoint",
+            do="use the tokenizer that is saved with the checkpoint",
         )
     exact = torch.promote_types(weight.dtype, torch.float32)
     mean = weight[: plan.old_size].to(exact).mean(0)

@@ -59,7 +59,7 @@ def _read(path: Path) -> Iterator[Document]:
                 for number, line in enumerate(file):
                     row = json.loads(line)
                     if not isinstance(row["text"], str):
-                        raise TypeError(f"line {number + 1}: the text is no string")
+                        raise TypeError(f"line {number + 1}: the text is not a string")
                     language = row.get("language") or row.get("lang") or "und"
                     yield Document(str(number), row["text"], row.get("source") or source, language)
         else:
@@ -68,6 +68,6 @@ def _read(path: Path) -> Iterator[Document]:
         raise KormoError(
             where=str(path),
             found=in_words(error),
-            why="it cannot be read as UTF-8 text, or as JSONL with a `text` in each line",
-            do="repair the file, or leave it out",
+            why="it cannot be read as UTF-8 text, or as JSONL with the key `text` in each line",
+            do="repair the file, or remove it from the list",
         ) from None

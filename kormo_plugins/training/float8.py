@@ -37,18 +37,18 @@ def refuse_without_float8() -> None:
     """
     import torch
 
-    found = None
+    problem = None
     if importlib.util.find_spec("torchao") is None:
-        found, do = "torchao is not installed", "pip install torchao"
+        problem, do = "torchao is not installed", "pip install torchao"
     elif not torch.cuda.is_available():
-        found, do = "no GPU", "train on one, or set compute: bfloat16"
+        problem, do = "no GPU", "train on one, or set compute: bfloat16"
     elif torch.cuda.get_device_capability() < CAPABILITY:
         name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
-        found, do = f"{name}, compute capability {major}.{minor}", "set compute: bfloat16"
-    if found is not None:
+        problem, do = f"{name}, compute capability {major}.{minor}", "set compute: bfloat16"
+    if problem is not None:
         raise KormoError(
             where="kormo.precision.compute",
-            found=f"float8 on a machine with: {found}",
+            found=f"float8 on a machine with: {problem}",
             why="products in float8 are torchao's, on a GPU of compute capability 8.9 (Ada, Hopper) or newer",
             do=do,
         )
@@ -84,7 +84,7 @@ def convert(model: object, *, emulate: bool = False) -> int:
     if not count:
         raise KormoError(
             where="kormo.precision.compute",
-            found=f"float8, and no matrix in the layers whose sides are multiples of {MULTIPLE}",
+            found=f"float8, and no matrix in the layers has sides that are multiples of {MULTIPLE}",
             why="the run would not have the precision that the recipe states",
             do="set compute: bfloat16, or choose other sizes",
         )

@@ -55,9 +55,9 @@ class MasterWeights:
         if hasattr(parameter, "device_mesh"):
             raise KormoError(
                 where="kormo.precision.master",
-                found="parameters that are divided among the ranks without DeepSpeed",
-                why="each master must be whole beside its weight",
-                do="use DeepSpeed, which divides masters too, or set weights: float32 and master: null",
+                found="parameters that are sharded over the ranks without DeepSpeed",
+                why="each master weight must be on the same rank as the whole weight",
+                do="use DeepSpeed, which shards master weights too, or set weights: float32 and master: null",
             )
         master = nn.Parameter(parameter.detach().to(torch.float32, copy=True))
         self.working.append(parameter)
@@ -121,8 +121,8 @@ class MasterWeights:
             raise KormoError(
                 where="the checkpoint's optimizer state",
                 found="no master weights" if saved is None else "master weights of another model",
-                why="kormo.precision.master asks for them; from the rounded weights this would be another run",
-                do="resume with the precision that the run was begun with, or begin a new one with kormo.from_run",
+                why="kormo.precision.master requires them; resuming from the rounded weights would be a different run",
+                do="resume with the precision with which the run started, or start a new one with kormo.from_run",
             )
         with torch.no_grad():
             for master, one in zip(self.masters, saved, strict=True):
@@ -142,7 +142,7 @@ def not_loaded(checkpoint: str) -> KormoError:
     """The error of an optimizer that loaded its state without the masters."""
     return KormoError(
         where=checkpoint,
-        found="an optimizer that reads its state without its hooks",
-        why="the master weights were not read, so the run would go on from rounded ones",
+        found="an optimizer that loads its state without calling hooks",
+        why="the master weights were not loaded, so the run would continue from rounded ones",
         do="use an optimizer of torch, or set weights: float32, compute: bfloat16, master: null",
     )

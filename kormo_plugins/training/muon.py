@@ -91,7 +91,7 @@ class MuonAdamW(torch.optim.Optimizer):
             raise KormoError(
                 where="optimizer",
                 found=f"muon with torch {torch.__version__}" if muon else "muon, and no matrix to train",
-                why="Muon is torch's own, from 2.9 on" if muon else "it updates the matrices of the layers",
+                why="Muon is part of torch since 2.9" if muon else "it updates the matrices of the layers",
                 do="install a newer torch, or set optimizer: adamw_torch_fused",
             )
         self._parts: list[torch.optim.Optimizer] = [torch.optim.Muon(muon, adjust_lr_fn="match_rms_adamw", **options)]

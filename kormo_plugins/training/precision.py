@@ -42,7 +42,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
         raise KormoError(
             where="kormo.precision.compute",
             found=f"float8 with {'DeepSpeed' if deepspeed else 'an adapter'}",
-            why="torchao converts matrices that are whole and trained; this was not proved to be right with others",
+            why="torchao converts whole, trained matrices; other cases are not verified",
             do="set compute: bfloat16, or train all weights without DeepSpeed",
         )
     if p.weights == "bfloat16" and p.compute == "float32":
@@ -64,7 +64,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
             raise KormoError(
                 where="kormo.precision",
                 found=f"master {p.master} with compute float32",
-                why="float32 weights need no copy",
+                why="float32 weights need no master copy",
                 do="set master: null",
             )
     else:
@@ -72,7 +72,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
             raise KormoError(
                 where="kormo.precision",
                 found=f"master {p.master} with weights {p.weights}" + (" and an adapter" if adapters else ""),
-                why="masters are float32 copies of bfloat16 weights; adapters are float32 already",
+                why="master weights are float32 copies of bfloat16 weights; adapters are float32 already",
                 do="set master: null" if adapters else "set weights: bfloat16, master: float32, or master: null",
             )
         held = p.master or p.weights
@@ -126,12 +126,12 @@ def _masters(optimizer: object) -> Counter[str] | None:
 
 
 def _moments(optimizer: Any) -> Counter[str]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for state in optimizer.state.values():
         for key in ("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"):
             if key in state and state[key].is_floating_point():  # 8-bit states are not floating point
-                found[str(state[key].dtype).removeprefix("torch.")] += 1
-    return found
+                counts[str(state[key].dtype).removeprefix("torch.")] += 1
+    return counts
 
 
 def _dtypes(tensors: Iterable[torch.Tensor]) -> Counter[str]:
@@ -148,12 +148,12 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
     # DeepSpeed in float32 also calls its float32 partitions masters: not a second precision.
     master = precision.master or (precision.weights if seen["master"] else None)
     for key, wanted in (("weights", precision.weights), ("master", master), ("optimizer", precision.optimizer)):
-        found = set(seen[key])
-        missing = key == "master" and precision.master is not None and not found
-        if wanted is not None and (missing or found - {wanted}):
+        dtypes = set(seen[key])
+        missing = key == "master" and precision.master is not None and not dtypes
+        if wanted is not None and (missing or dtypes - {wanted}):
             raise KormoError(
                 where=f"kormo.precision.{key}",
-                found=f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",
+                found=f"{wanted} in the recipe, {dict(seen[key])} (dtype: tensors) in the running trainer",
                 why="the run would not have the precision that the recipe states",
-                do="change the recipe to what runs here, or remove what changes it (deepspeed, optimizer, adapter)",
+                do="set the precision that is used here, or remove what changes it (deepspeed, optimizer, adapter)",
             )

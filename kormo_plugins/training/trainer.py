@@ -1,4 +1,4 @@
-"""The Trainer of our recipes: Axolotl's, with fifteen corrections and extensions.
+"""The Trainer of our recipes: Axolotl's, with sixteen corrections and extensions.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
@@ -17,13 +17,14 @@
 13. Matrix products of the layers can be float8 (`float8.py`).
 14. Muon is torch's, with AdamW for all parameters that are not matrices of a layer (`muon.py`).
 15. Gradient checkpointing can be limited to some layers (`checkpointed_layers.py`).
+16. A fused optimizer clips in its step, without a pass over the gradients (`clipping.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
@@ -42,6 +43,7 @@ from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
 from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, own_clipping, reading
 from kormo_plugins.training.checkpoints.saving import save_whole
+from kormo_plugins.training.clipping import FusedClipping, fusable, total_norm
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards import loss_guard
@@ -108,6 +110,7 @@ class RunMixin(Trainer):
     _watch: loss_guard.LossSpikeGuard | None = None
     meter: Meter | None = None
     masters: MasterWeights | None = None
+    fused_clipping: FusedClipping | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
         """Sets the recipe's settings; called once, after Axolotl has built the trainer.
@@ -215,23 +218,35 @@ class RunMixin(Trainer):
         ours = self.kormo is not None and self.kormo.precision.master and not self.is_deepspeed_enabled
         if ours and self.masters is None:
             self.masters = MasterWeights(optimizer)
+        engine = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.accelerator.scaler is not None
+        if self.kormo is not None and not engine and self.fused_clipping is None and fusable(optimizer):
+            self.fused_clipping = FusedClipping(optimizer)
         return optimizer
 
     def _muon(self) -> muon.MuonAdamW:
         args, net = self.args, self.model
         assert net is not None
         groups = self.create_optimizer_grouped_parameters(net, {"lr": args.learning_rate})
-        found: tuple[object, dict[str, object]] | None = getattr(self, "optimizer_cls_and_kwargs", None)
-        given = found[1] if found else {}
+        optimizer: tuple[object, dict[str, object]] | None = getattr(self, "optimizer_cls_and_kwargs", None)
+        given = optimizer[1] if optimizer else {}
         options = {name: given[name] for name in ("momentum", "nesterov", "ns_steps") if name in given}
         ours, others = muon.of_groups(groups, muon.matrices(net))
         return muon.MuonAdamW(ours, others, betas=(args.adam_beta1, args.adam_beta2), eps=args.adam_epsilon, **options)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor | float | None:
+        if self.fused_clipping is not None:
+            return self.fused_clipping.clip(self._with_gradients(model), self.args.max_grad_norm)
+        if self.masters is not None:
+            return self.masters.clip(self.args.max_grad_norm)
+        norm: torch.Tensor | float | None = super()._clip_grad_norm(model)
+        return norm
+
+    def _with_gradients(self, model: torch.nn.Module) -> Iterable[torch.Tensor]:
+        """The tensors that hold the gradients of the optimizer's step, averaged over the ranks."""
         if self.masters is None:
-            norm: torch.Tensor | float | None = super()._clip_grad_norm(model)
-            return norm
-        return self.masters.clip(self.args.max_grad_norm)
+            return model.parameters()
+        self.masters.average()
+        return self.masters.masters
 
     def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
         """Names of the decayed parameters, by the recipe's `kormo.decay`."""
@@ -281,8 +296,8 @@ class RunMixin(Trainer):
         self, model: torch.nn.Module, grad_norm: torch.Tensor | float | None = None
     ) -> torch.Tensor | float | None:
         """The gradient norm; the last call before the optimizer's step, so the step is checked here."""
-        if grad_norm is None and self.masters is not None:
-            grad_norm = self.masters.clip(float("inf"))
+        if grad_norm is None and (self.masters is not None or self.fused_clipping is not None):
+            grad_norm = total_norm(self._with_gradients(model))
         norm: torch.Tensor | float | None = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self._watch is not None and self.kormo is not None:
             if not self._watch.losses:  # a resumed run gets its history from the log

@@ -13,32 +13,32 @@ def exception_in_words(error: BaseException) -> str:
     name that a mapping lacks. Of other exceptions the message, and where there is none, the words of the class's name
     (`ReadTimeout`: "read timeout").
     """
-    told = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     match error:
         case json.JSONDecodeError():
-            told = f"no JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}"
+            message = f"invalid JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}"
         case UnicodeDecodeError() if error.start < len(error.object):
             byte = error.object[error.start]
-            told = f"the byte 0x{byte:02x} at position {error.start:,} is not {error.encoding.upper()} text"
+            message = f"the byte 0x{byte:02x} at position {error.start:,} is not {error.encoding.upper()} text"
         case UnicodeEncodeError() if error.start < len(error.object):
-            told = f"the character U+{ord(error.object[error.start]):04X} at position {error.start:,} is not text"
+            message = f"the character U+{ord(error.object[error.start]):04X} at position {error.start:,} is not text"
         case OSError() if error.strerror:
-            told = error.strerror
+            message = error.strerror
         case ModuleNotFoundError() if error.name:
-            told = f"the module {error.name} is not installed"
+            message = f"the module {error.name} is not installed"
         case KeyError() if error.args:
-            told = f"the key {error.args[0]!r} is missing"
+            message = f"the key {error.args[0]!r} is missing"
         case IndexError() | StopIteration():
-            told = "fewer elements than are needed"
+            message = "fewer elements than needed"
         case RecursionError():
-            told = "it is nested too deeply"
+            message = "it is nested too deeply"
         case MemoryError():
-            told = "there is not enough memory"
+            message = "there is not enough memory"
         case SystemExit():
-            told = f"it ends the program with the status {error.code}"
-        case TypeError() | AttributeError() if _OF_PYTHON.search(told):
-            told = "a value of another kind than is needed"
-    return shortened(told or _words(type(error)))
+            message = f"the program exits with status {error.code}"
+        case TypeError() | AttributeError() if _OF_PYTHON.search(message):
+            message = "a value of the wrong type"
+    return shortened(message or _words(type(error)))
 
 
 _OF_PYTHON = re.compile(r"'(NoneType|bool|int|float|str|bytes|list|tuple|dict|set)'|\bindices must be\b|\bunhashable\b")

@@ -86,7 +86,7 @@ def test_nothing_else_is_replaced(held: str, made: dict[str, Path], tmp_path: Pa
     else:
         export_gguf(made["base"], out, "q8_0")
     before = sorted(out.iterdir())
-    with pytest.raises(KormoError, match=r"replaced|would be gone"):
+    with pytest.raises(KormoError, match=r"would (be )?replace"):
         export_gguf(made["base"], out)
     if held == "file of another dtype":
         with pytest.raises(KormoError, match=r"an earlier export to gguf: model-q8_0\.gguf"):
@@ -137,7 +137,7 @@ def _config(**changes: Any) -> Callable[[Path], None]:
     [
         (_other_split, "the ids differ"),
         (_config(model_type="qwen3"), "model_type 'qwen3'"),
-        (_config(rope_theta=1.0), "another model"),
+        (_config(rope_theta=1.0), "different models"),
         (_config(rope_parameters={"rope_type": "yarn", "factor": 2.0, "rope_theta": 5e5}), "RoPE scaling"),
     ],
 )

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/first_step.py [--no-monitor]
 
-Ours first builds its artifacts with `kormo data build` and, in a run that is not counted, the initial weights; the peer
-reads some of the same documents, which it tokenizes and packs in a run that is not counted either. A hook in both ends the process where the trainer would take its first step, and
-prints processor seconds of the launcher and of the training. Each side twice, in turns; the least counts.
+Ours first builds its artifacts with `kormo data build` and, in a run that is not counted, the initial weights; the
+peer reads some of the same documents, which it tokenizes and packs in a run that is not counted either. A hook in both
+ends the process where the trainer would take its first step, and prints processor seconds of the launcher and of the
+training. Each side twice, in turns; the least counts.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@
 Each part runs in a process of its own with a time limit: one that fails, or takes too long, is told in the table and
 loses nothing of the others. On a GPU the next part's process imports its libraries while the one before it measures.
 Ours, plain Axolotl and a bare loop follow one another in the same order at each size, and ours is shown with and
-without each thing that makes it faster. The last line is JSON; `--out` has the same after each part, so that nothing
-is lost when the whole is ended from outside.
+without each thing that makes it faster. On a GPU the goals follow (`gpu_goals.py`), each
+with what was measured. The last line is JSON; `--out` has the same after each part, so that nothing is lost when the
+whole is ended from outside.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import gpu_goals
 from gpu_list import parts
 from measure import ROOT
 
-FORMAT = 2
+FORMAT = 3
 QUIET = {
     "AXOLOTL_DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
@@ -175,7 +177,8 @@ def machine(device: str) -> dict[str, str]:
     """What it runs on, without touching the device in this process."""
     from importlib import metadata
 
-    packages = ("torch", "transformers", "axolotl", "liger-kernel", "deepspeed", "torchao", "bitsandbytes", "triton")
+    packages = ("torch", "transformers", "axolotl", "liger-kernel", "deepspeed", "torchao", "bitsandbytes", "triton",
+                "flash-attn-3")  # fmt: skip
     found = {"device": f"CPU, {os.cpu_count()} cores"}
     if device == "cuda":
         try:
@@ -196,6 +199,7 @@ class Report:
 
     def __init__(self, device: str, out: Path | None) -> None:
         self.head, self.out, self.results = machine(device), out, list[dict[str, Any]]()
+        self.card, self.begin = device == "cuda", time.monotonic()
 
     def add(self, found: dict[str, Any], width: int) -> None:
         """One more, printed and kept."""
@@ -204,9 +208,14 @@ class Report:
         if self.out is not None:
             self.out.write_text(self.line() + "\n", encoding="utf-8")
 
+    def goals(self) -> list[dict[str, Any]]:
+        """What a card is to reach; of a CPU, nothing."""
+        return gpu_goals.judged(self.results, (time.monotonic() - self.begin) / 60) if self.card else []
+
     def line(self) -> str:
         """All of it."""
-        return json.dumps({"name": "gpu", "format": FORMAT, **self.head, "parts": self.results})
+        whole = {"name": "gpu", "format": FORMAT, **self.head, "parts": self.results, "goals": self.goals()}
+        return json.dumps(whole)
 
 
 def _arguments() -> argparse.Namespace:
@@ -253,6 +262,8 @@ def main() -> None:
     finally:
         for one in waiting:
             one.end()
+        for goal in report.goals():
+            print(gpu_goals.shown(goal))
         print(report.line(), flush=True)
 
 

@@ -30,6 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ours, logged at no step": {"logging": 1000},
     "ours, borders looked for in each layer": {"borders": False},
     "ours, AdamW not fused": {"optimizer": "adamw_torch"},
+    "ours, clipping in a pass of its own": {"clipped_in_step": False},
     "ours, Muon": {"optimizer": "muon"},
     "ours, half of the layers checkpointed": {"checkpointed": -2},
     "ours, all layers checkpointed": {"checkpointed": -1},
@@ -40,6 +41,7 @@ CARD_ONLY: dict[str, dict[str, Any]] = {
     "ours, 8-bit AdamW of torchao": {"optimizer": "adamw_torch_8bit"},
     "ours, 8-bit AdamW of bitsandbytes": {"optimizer": "adamw_8bit"},
     "ours, FlexAttention": {"attention": "flex_attention"},
+    "ours, FlashAttention-2 of torch": {"newest_flash": False},
 }
 
 

@@ -17,6 +17,7 @@ import torch
 from gpu_model import Clock, Rows, Size, best, collate, collate_plain, model, told
 from measure import ROOT
 
+from kormo_plugins.kernels import flash_choice
 from kormo_plugins.kernels.liger import LIGER, LigerParams, available
 from kormo_plugins.training import one_pass
 from kormo_plugins.training.compat import cpu_ranks, upstream
@@ -79,6 +80,8 @@ def training(
     ours: bool = True,
     optimizer: str = "adamw_torch_fused",
     one: bool = True,
+    clipped_in_step: bool = True,
+    newest_flash: bool = True,
     compiled: bool = False,
     answers: bool = False,
     borders: bool = True,
@@ -94,6 +97,8 @@ def training(
     Args:
         precision: `autocast`, `masters` or `pure`.
         one: output layer and loss in one pass; else as the kernels have it, and measured by a second product.
+        clipped_in_step: by the fused optimizer; else in a pass over the gradients.
+        newest_flash: FlashAttention-3 or -4 where it is installed; else torch's own.
         borders: of documents come with the batch; else each layer looks for them.
         checkpointed: layers whose activations are computed twice.
         zero: DeepSpeed's ZeRO-3 on this rank alone.
@@ -102,10 +107,14 @@ def training(
     if zero:
         cpu_ranks.prepare(deepspeed=True)
         _alone()
+    if not newest_flash:
+        flash_choice.KNOWN = ()  # type: ignore[misc]
     family = "kormo" if ours else "llama"
     fuse(family, device, "ours" if borders and ours else "axolotl")
     if not one:
         one_pass.KNOWN = frozenset()  # type: ignore[misc]
+    if not clipped_in_step:
+        importlib.import_module("kormo_plugins.training.trainer").fusable = lambda made: False  # type: ignore[attr-defined]
     trainer = _trainer(
         size, device, ours=ours, optimizer=optimizer, compiled=compiled, answers=answers, logging=logging,
         attention=attention, checkpointed=checkpointed, precision=precision, borders=borders, float8=float8, zero=zero,

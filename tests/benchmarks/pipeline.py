@@ -10,8 +10,9 @@ documents, on which nothing more is then spent); its tokenizer is given, ours is
 
 Each run is a process of its own on text that no run before has seen (`fresh_text`). Printed are processor seconds of
 the process and its workers, megabytes of input per second of them, and the peak of memory; with two sizes also what a
-megabyte costs beyond the start, from the difference of the two, and with two numbers of workers the ratio of the times
-that a clock shows.
+megabyte costs beyond the start, from the difference of the two. With two numbers of workers: the ratio of the times
+that a clock shows, and that of the longest ways in processor time, which a busy machine does not change: of the process
+that waits (`here`), and of the busiest worker of each pool; without training the tokenizer, which is given.
 """
 
 from __future__ import annotations
@@ -77,31 +78,57 @@ def ours(folder: Path, workers: int) -> None:
     """In a process of its own: the build, with a line of JSON for each stage."""
     begin = processor()
     from kormo_plugins.cli.data import artifacts
+    from kormo_plugins.console import worker_pool
     from kormo_plugins.pipeline.artifacts import corpora, rows
     from kormo_plugins.store.artifact import build as make
 
     stages: dict[str, float] = {}
+    here: dict[str, float] = {}
 
     @contextmanager
     def timed(label: str, total: int | None = None, unit: str = "") -> Iterator[Callable[[int], None]]:
-        before = processor()
+        before, own = processor(), time.process_time()
         progress = Silent()
         yield progress
-        stages[label] = processor() - before
+        stages[label], here[label] = processor() - before, time.process_time() - own
 
     def get(place: Path, spec: Any, write: Callable[[Path], Mapping[str, Any]]) -> Any:
-        before, inner = processor(), sum(stages.values())
+        before, inner, began = processor(), sum(stages.values()), time.perf_counter()
+        own, inner_here = time.process_time(), sum(here.values())
         artifact = make(place, spec, write, lambda line: None)
+        own = time.process_time() - own - (sum(here.values()) - inner_here)
         rest = processor() - before - (sum(stages.values()) - inner)
-        stages[f"{spec.kind}: all else"] = stages.get(f"{spec.kind}: all else", 0.0) + rest
+        if spec.kind == "tokenizer":
+            print(json.dumps({"training": time.perf_counter() - began}))
+        label = f"{spec.kind}: all else"
+        stages[label], here[label] = stages.get(label, 0.0) + rest, here.get(label, 0.0) + own
         return artifact
 
+    pools: list[list[float]] = []
+    shut = worker_pool.Workers.shutdown
+
+    def shutdown(pool: Any, *arguments: Any, **options: Any) -> None:
+        if pool._processes:
+            pools.append([ticks(pid) for pid in pool._processes])
+        shut(pool, *arguments, **options)
+
+    worker_pool.Workers.shutdown = shutdown  # type: ignore[method-assign]
     for module in (corpora, rows):
         module.Progress = timed  # type: ignore[assignment,misc]
-    stages["start"] = processor() - begin
+    stages["start"] = here["start"] = processor() - begin
     artifacts.provide(folder / "recipe.yml", folder / "artifacts", get, workers)
     for label, spent in stages.items():
-        print(json.dumps({"stage": label, "seconds": round(spent, 3)}))
+        print(json.dumps({"stage": label, "seconds": round(spent, 3), "here": round(here[label], 3)}))
+    own = time.process_time() - stages.get("tokenizer: all else", 0.0)
+    for pool in pools:
+        print(f"  workers   {', '.join(f'{spent:.2f} s' for spent in pool)}", file=sys.stderr)
+    print(json.dumps({"longest": own + sum(map(max, pools)), "main": own}))
+
+
+def ticks(pid: int) -> float:
+    """Processor seconds of a process that is there."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Silent:
@@ -184,8 +211,9 @@ def _judged(judge: Callable[[Any], object], batch: list[Any]) -> list[bool]:
     return [True] * len(batch)
 
 
-def child(arguments: list[str], label: str, megabytes: float) -> tuple[float, dict[str, float], float]:
-    """Runs this file for one side; prints its stages; returns processor seconds in all, by stage, and by the clock."""
+def child(arguments: list[str], label: str, megabytes: float) -> tuple[float, dict[str, float], float, float]:
+    """Runs this file for one side; prints its stages; returns processor seconds in all, by stage, seconds by the clock
+    (without training the tokenizer), and processor seconds of the longest way."""
     environment = os.environ | {"PYTHONPATH": str(measure.ROOT), "TOKENIZERS_PARALLELISM": "false"}
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, env=environment)
@@ -195,14 +223,19 @@ def child(arguments: list[str], label: str, megabytes: float) -> tuple[float, di
     if status:
         raise SystemExit(f"{label} ended with {status}: run `{' '.join([__file__, *arguments])}`")
     spent, clock = usage.ru_utime + usage.ru_stime, time.perf_counter() - began
+    clock -= sum(line.get("training", 0.0) for line in lines)
+    longest = sum(line.get("longest", 0.0) for line in lines)
     for line in lines:
         if "stage" in line:
-            print(f"  {label:9} {line['stage']:100} {line['seconds']:8.2f} s")
+            here = f", {line['here']:.2f} s here" if "here" in line else ""
+            print(f"  {label:9} {line['stage'][:60]:60} {line['seconds']:8.2f} s{here}")
     print(
         f"  {label:9} whole: {spent:.2f} s of processor, {megabytes / spent:.2f} MB/s, "
         f"{clock:.1f} s, peak {usage.ru_maxrss / 1024:.0f} MB"
     )
-    return spent, {line["stage"]: line["seconds"] for line in lines if "stage" in line}, clock
+    if longest:
+        print(f"  {label:9} longest way: {longest:.2f} s of processor, by the clock {clock:.1f} s, tokenizer given")
+    return spent, {line["stage"]: line["seconds"] for line in lines if "stage" in line}, clock, longest
 
 
 def main() -> None:
@@ -227,6 +260,7 @@ def main() -> None:
     sizes: list[tuple[float, float]] = []
     peer_sizes: list[tuple[float, float]] = []
     clocks: dict[int, float] = {}
+    longest: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for number, megabytes in enumerate(options.megabytes):
             folder = (options.keep or Path(temporary)) / f"{number}-{megabytes:g}"
@@ -242,16 +276,19 @@ def main() -> None:
                 print(f"{size:.1f} MB of text, {options.form}, {workers} workers ({kind})")
                 shutil.rmtree(folder / "artifacts", ignore_errors=True)
                 arguments = ["--folder", str(folder), "--workers", str(workers)]
-                spent, stages, clock = child([*arguments, "--child", "ours"], "ours", size)
+                spent, stages, clocks[workers], longest[workers] = child([*arguments, "--child", "ours"], "ours", size)
                 training = stages.get("tokenizer: all else", 0.0)
-                clocks[workers] = clock - training
                 print(f"  ours      without training the tokenizer: {size / (spent - training):.2f} MB/s")
             if len(clocks) > 1:
-                print(f"  ours      by the clock, workers: {clocks}")
+                few, many = min(clocks), max(clocks)
+                print(
+                    f"  ours      {many} workers for {few}: {clocks[few] / clocks[many]:.2f} times by the clock "
+                    f"(load {os.getloadavg()[0]:.1f}); {longest[few] / longest[many]:.2f} by the longest way"
+                )
             sizes.append((size, spent - training))
             if not options.no_peer:
                 more = ["--peer-drops"] if options.peer_drops else []
-                peers, _, _ = child([*arguments, "--child", "peer", *more], "datatrove", size)
+                peers, *_ = child([*arguments, "--child", "peer", *more], "datatrove", size)
                 peer_sizes.append((size, peers))
                 measure.result(
                     "pipeline", "MB/s of processor", size / (spent - training), size / peers, "datatrove, white space"

@@ -101,7 +101,7 @@ def test_gguf_and_what_is_told_of_it(
     assert names == {"model-q8_0.gguf", "Modelfile", "kormo_export.json"}
     again = kormo("export", checkpoint, "--to", "gguf", tmp_path / "file", "--quantize", "q8_0")
     assert "it replaced the gguf checkpoint that was there" in again.stdout and "replaced" not in result.stdout
-    assert "only a GGUF is quantized" in refused(
+    assert "only a GGUF can be quantized" in refused(
         "export", checkpoint, "--to", "llama", tmp_path / "x", "--quantize", "q8_0"
     )
 

@@ -124,7 +124,7 @@ def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
     [found] = found["sources"]
     assert found["files"] == 3 and found["reader"]["encoding"] == "auto" and not found["rejects"], found
     notes = " | ".join(found["notes"])
-    assert "2003.csv has 'author' too and lacks 'year'" in notes
+    assert "2003.csv also has 'author' and lacks 'year'" in notes
     assert "encodings of 3 files: " in notes and "cp949 (1, as 2001.csv)" in notes and "utf-8 (2, as 2002.csv)" in notes
     assert {column["name"]: column["filled"] for column in found["columns"]}["author"] == 1
 
@@ -150,8 +150,7 @@ def test_nothing_to_look_at_is_one_message(tmp_path: Path) -> None:
     assert shown.exit_code == 2 and "there is no such file" in shown.output
     (tmp_path / "numbers.jsonl").write_bytes(b'{"a": 1}\n')
     assert (
-        "no column looks like a text"
-        in CliRunner().invoke(cli, ["data", "peek", str(tmp_path / "numbers.jsonl")]).output
+        "no column looks like text" in CliRunner().invoke(cli, ["data", "peek", str(tmp_path / "numbers.jsonl")]).output
     )
 
 

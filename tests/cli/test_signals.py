@@ -36,7 +36,7 @@ def test_a_build_that_is_terminated_leaves_in_order(folder: Path) -> None:
             break
         shutil.rmtree(folder / "artifacts")
     assert code == 75, told
-    assert "the same command goes on" in told and "Traceback" not in told
+    assert "the same command continues" in told and "Traceback" not in told
     assert not any(Path(f"/proc/{pid}").exists() for pid in in_group(group))
     lease = next((folder / "artifacts" / ".leases").iterdir())
     assert '"released": true' in lease.read_text()

@@ -57,7 +57,7 @@ def test_the_batches_are_those_of_the_documents(
     assert all((folder / f"{name}{IDS}").is_symlink() for name in Shards(folder).names)
     assert kormo("data", "verify", recipe).exit_code == 0
     assert kormo("data", "report", recipe).exit_code == 0
-    assert "built already" in kormo("data", "build", recipe).output
+    assert "already built" in kormo("data", "build", recipe).output
 
 
 def _texts(result: Result) -> list[Any]:
@@ -78,4 +78,4 @@ def test_what_does_not_fit_is_one_message(
     data = yaml.safe_load((tmp_path / "data.yml").read_text(encoding="utf-8"))
     data["sources"]["korean"]["steps"] = [{"name": "length"}]
     (tmp_path / "data.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
-    assert "a source of tokens has no documents" in refused("data", "build", recipe)
+    assert "a source of tokens, which has no documents" in refused("data", "build", recipe)

@@ -67,7 +67,7 @@ def test_report_prints_a_table_or_json_and_writes_a_page(made: Made, kormo: Korm
     [
         ({"vocab_size": None, "vocab_sise": 400}, "Did you mean 'vocab_size'?"),
         ({"vocab_size": 100}, "vocab_size"),
-        ({"name": None}, "`name` says which tokenizer is trained"),
+        ({"name": None}, "`name` selects the tokenizer to train"),
         ({"name": "kormo_bp"}, "Did you mean 'kormo_bpe'?"),
     ],
     ids=["misspelt", "too small", "no name", "unknown"],

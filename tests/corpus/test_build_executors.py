@@ -10,18 +10,20 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus.passes import engine
+from kormo_plugins.corpus.passes import engine, local
 from kormo_plugins.errors import KormoError
 
 from .builds import STEPS, texts, tree_hash
 from .conftest import Build, write_rows
 
 
-def test_the_bytes_do_not_depend_on_workers(tmp_path: Path, build: Build) -> None:
+@pytest.mark.parametrize("options", [{}, {"start_method": "fork"}])
+def test_the_bytes_do_not_depend_on_workers(tmp_path: Path, build: Build, options: dict[str, Any]) -> None:
+    """Processes of our own, and those of datatrove's local executor, which take its options."""
     path = write_rows(tmp_path / "a.jsonl", texts(300))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 4}
     one = build(source, STEPS, out="one")
-    two = build(source, STEPS, out="two", workers=2)
+    two = build(source, STEPS, out="two", workers=2, executor={"name": "local", "options": options})
     assert one == two and tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
 
 
@@ -45,14 +47,14 @@ def test_a_worker_that_the_system_kills_is_told_and_what_is_done_is_kept(
     """A pool that does not notice would wait for the lost part for ever."""
     path = write_rows(tmp_path / "a.jsonl", texts(300))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 4}
-    work = engine.work
+    work = local.work
 
     def killed(job: Any, stage: int, part: int) -> None:
         if stage == 1 and part == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         work(job, stage, part)
 
-    monkeypatch.setattr(engine, "work", killed)
+    monkeypatch.setattr(local, "work", killed)
     with pytest.raises(KormoError, match=r"sources\.s: one of 2 worker processes died without an error message"):
         build(source, STEPS, workers=2)
     assert len(list((tmp_path / "out" / "work" / "0").glob("?????.json"))) == 4
@@ -135,7 +137,7 @@ def test_a_task_of_slurm_that_fails_or_vanishes_is_told(tmp_path: Path, build: B
     path = write_rows(tmp_path / "a.jsonl", texts(20))
     reader = {"name": "jsonl", "path": str(path)}
     step = {"name": "datatrove", "filter": "regex_filter.RegexFilter", "arguments": {"regex_exp": "("}}
-    with pytest.raises(KormoError, match=r"sources\.s, part \d of stage 0: .*unterminated subpattern"):
+    with pytest.raises(KormoError, match=r"sources\.s, part \d of pass 0: .*unterminated subpattern"):
         build({"reader": reader, "parts": 2}, (step,), executor=slurm)
     (tmp_path / "bin" / "srun").write_text("#!/bin/bash\nexit 9\n")
     with pytest.raises(KormoError, match="died without an error message"):

@@ -111,11 +111,11 @@ def test_turns_as_text_are_still_text(build: Build, tmp_path: Path) -> None:
     ("columns", "says"),
     [
         ({"messages": "c", "text": "t"}, "give text or messages"),
-        ({"messages": {"column": "c", "question": "q", "answer": "a"}}, "give column, or question and answer"),
-        ({"messages": {"question": "q"}}, "give column, or question and answer"),
+        ({"messages": {"column": "c", "question": "q", "answer": "a"}}, "give either column, or question and answer"),
+        ({"messages": {"question": "q"}}, "give either column, or question and answer"),
         ({"messages": {"colum": "c"}}, "colum"),
-        ({"messages": {"column": "c", "input": "i"}}, "input and history belong to question and answer"),
-        ({"messages": "c", "pair": {}}, "give pair, or messages, or text"),
+        ({"messages": {"column": "c", "input": "i"}}, "input and history apply to question and answer"),
+        ({"messages": "c", "pair": {}}, "give only one of pair, messages and text"),
     ],
 )
 def test_columns_that_contradict_each_other(columns: dict[str, Any], says: str, components: Registry) -> None:

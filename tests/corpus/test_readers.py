@@ -134,7 +134,7 @@ def test_missing_and_unreadable_paths_are_told(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     with pytest.raises(KormoError, match="Did you mean 'corpus'"):
         list(folder(FilesParams(path=tmp_path / "corpu")))
-    with pytest.raises(KormoError, match="no file at all"):
+    with pytest.raises(KormoError, match="no files"):
         list(folder(FilesParams(path=tmp_path / "corpus")))
     (tmp_path / "corpus" / "a.bin").write_bytes(b"x")
     with pytest.raises(KormoError, match=r"a\.bin"):
@@ -279,3 +279,16 @@ def test_the_hub_needs_a_commit_or_a_network(monkeypatch: pytest.MonkeyPatch) ->
     hub_module._newest.cache_clear()
     with pytest.raises(KormoError, match="the hub request failed: offline"):
         hub.inputs(HubParams(dataset="KORMo-Team/x"))
+
+
+@pytest.mark.parametrize(("megabytes", "parts"), [(3, 1), (9, 3), (40, 10), (100, 16), (1000, 60)])
+def test_an_input_of_middling_size_has_parts_for_several_processes(tmp_path: Path, megabytes: int, parts: int) -> None:
+    """In parts of 16 MB each, 40 MB would keep one of two processes waiting for the other."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "a"}\n' * 8)
+    with path.open("r+b") as file:
+        file.truncate(megabytes * 10**6)
+    params = FilesParams(path=path)
+    assert jsonl.parts(params) == parts
+    sizes = [sum(unit.weight for unit in units.share(jsonl.units(params), part, parts)) for part in range(parts)]
+    assert sum(sizes) == megabytes * 10**6 and max(sizes) < 1.2 * sum(sizes) / parts

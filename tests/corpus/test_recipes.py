@@ -21,7 +21,11 @@ from kormo_plugins.store.corpus_files import read_corpus
 
 FOLDER = Path(__file__).parents[2] / "datasets_recipes"
 RECIPES = sorted(path for path in FOLDER.rglob("*.yml") if not path.name.startswith("tokenizer"))
-ENVIRONMENT = {"KORMO_DATA": str(FOLDER), "KORMO_ENDPOINT": "http://127.0.0.1:9/v1"}
+ENVIRONMENT = {
+    "KORMO_DATA": str(FOLDER),
+    "KORMO_EVAL_DATA": str(FOLDER),
+    "KORMO_ENDPOINT": "http://127.0.0.1:9/v1",
+}
 
 
 def load(path: Path) -> Any:

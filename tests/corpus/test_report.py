@@ -101,7 +101,14 @@ def test_page_and_card(tmp_path: Path, components: Registry) -> None:
     parsed = Tags()
     parsed.feed(page.read_text(encoding="utf-8"))
     assert not set(parsed.open) - {"style"}
-    for expected in ("too short (2)", "1,234", "alert('나쁜 글')", "web 100.00%", "CC-BY-4.0", "None was found"):
+    for expected in (
+        "too short (2)",
+        "1,234",
+        "alert('나쁜 글')",
+        "web 100.00%",
+        "CC-BY-4.0",
+        "No duplicates were found",
+    ):
         assert expected in parsed.text, expected
     card = dataset_card(recipe, stats)
     head = yaml.safe_load(card.split("---")[1])

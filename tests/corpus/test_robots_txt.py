@@ -81,7 +81,7 @@ def test_rules_that_cannot_be_read_are_one_message(tmp_path: Path, build: Build)
     with pytest.raises(KormoError, match="what they forbid is unknown"):
         build(source, steps=({"name": "robots_txt", "path": str(folder)},))
     (tmp_path / "robots.txt").write_bytes(GPT)
-    with pytest.raises(KormoError, match="does not name its site"):
+    with pytest.raises(KormoError, match="does not contain the host of its site"):
         build(source, steps=({"name": "robots_txt", "path": str(tmp_path / "robots.txt")},), out="second")
     with pytest.raises(ValueError, match="exactly one of path and urls"):
         RobotsTxtParams()

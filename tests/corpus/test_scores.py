@@ -76,9 +76,9 @@ def test_a_model_of_perplexity_must_be_one(tmp_path: Path, arpa: Path) -> None:
         Perplexity.inputs(PerplexityParams(models={"ko": tmp_path / "none"}))
     broken = tmp_path / "broken.arpa"
     broken.write_text("no model", encoding="utf-8")
-    with pytest.raises(KormoError, match="no KenLM model"):
+    with pytest.raises(KormoError, match="not a KenLM model"):
         Perplexity(PerplexityParams(models={"ko": broken}))(Document("d", "비", language="ko"))
-    with pytest.raises(ValueError, match="for which models has none"):
+    with pytest.raises(ValueError, match="but `models` has no such language"):
         PerplexityParams(models={"ko": arpa}, at_most={"en": 5.0})
 
 
@@ -278,7 +278,7 @@ def test_a_step_that_waits_for_its_model_is_told_before_anything_is_read(tmp_pat
         "steps: [{name: perplexity, models: {ko: '${KORMO_NO_SUCH:-}', en: en.arpa}}]\n"
     )
     (warning,) = validate(recipe).warnings
-    assert warning.where == "steps[0]" and "no model of ko:" in warning.why
+    assert warning.where == "steps[0]" and "no model for ko:" in warning.why
 
 
 DATA = (
@@ -341,6 +341,6 @@ def test_steps_that_no_source_takes_are_told(tmp_path: Path) -> None:
     for more in ("", tokens):
         recipe.write_text(text % (reader, ", steps: [{name: korean}]", more))
         (warning,) = validate(recipe).warnings
-        assert warning.where == "steps" and "clean nothing" in warning.why
+        assert warning.where == "steps" and "never applied" in warning.why
         recipe.write_text(text % (reader, "", more))
         assert validate(recipe).warnings == ()

@@ -84,13 +84,13 @@ def test_the_build_ends_with_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
     for state in ("built", "found"):  # it is told again when nothing is built
         shown = CliRunner().invoke(cli, ["data", "build", "data.yml"])
         assert shown.exit_code == 0 and state in shown.stdout
-        warning = shown.stderr[shown.stderr.index("warning: mine: nothing, or next to nothing, was read of 4 files") :]
-        assert f"most.jsonl, old.txt: 1 of 32 rows: {ENCODING}; write `encoding: auto`" in warning
+        warning = shown.stderr[shown.stderr.index("warning: mine: (almost) nothing was read from 4 files") :]
+        assert f"most.jsonl, old.txt: 1 of 32 rows: {ENCODING}; set `encoding` of the reader" in warning
         assert "picture.png: 0 of 1 rows: unknown kind of file (.png)" in warning
     reported = CliRunner().invoke(cli, ["data", "report", "data.yml", "--out", "page"])
     assert reported.exit_code == 0, reported.output
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
-    assert "nothing, or next to nothing, was read: 4" in page and "old.txt" in page
+    assert "Files from which (almost) nothing was read: 4" in page and "old.txt" in page
 
 
 def test_the_warning_comes_before_the_error_that_it_explains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_the_warning_comes_before_the_error_that_it_explains(tmp_path: Path, mon
     monkeypatch.setenv("KORMO_DATA", str(folder(tmp_path / "in")))
     shown = CliRunner().invoke(cli, ["data", "build", "kormo:pretrain_local.yml"])
     assert shown.exit_code == 2, shown.output
-    assert "warning: local: nothing, or next to nothing, was read of" in shown.stderr
+    assert "warning: local: (almost) nothing was read from" in shown.stderr
 
 
 def test_many_files_are_some_lines() -> None:

@@ -43,7 +43,7 @@ def test_invariant_to_real_tokenizers(tokenizers: dict[str, Path]) -> None:
 
 
 def test_no_text_has_no_mean() -> None:
-    with pytest.raises(ValueError, match="there must be text"):
+    with pytest.raises(ValueError, match="there must be at least one byte of text"):
         bits_per_byte(1.0, 0)
     with pytest.raises(UnicodeEncodeError):
         text_bytes("\ud800")

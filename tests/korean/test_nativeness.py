@@ -42,6 +42,7 @@ def test_clean_text_has_no_errors_and_swapped_particles_are_seen() -> None:
     assert len(damaged.particles) >= 12 and damaged.endings == ()
     one = errors("절충안를 전략와 길으로 나무을 학교은. 시스템에서 시스템의 시스템가 시스템는")
     assert one.particles == ("절충안를", "전략와", "길으로", "나무을", "학교은", "시스템가", "시스템는")
+    assert errors("자본을 모은 자본가 음악을 하는 음악가 자본에 자본의 음악에 음악의").particles == ()
 
 
 @pytest.mark.parametrize(

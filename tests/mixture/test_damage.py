@@ -68,7 +68,7 @@ def test_swapped_shards_are_found(built: tuple[Path, Path], tmp_path: Path) -> N
     with pytest.raises(KormoError, match=r"shard-00000\.ids\.bin"):
         verify(shards)
     other = write_source(tmp_path / "other", [50, 700, 3, 90, 128, 17] * 20, shards=3, seed=9)
-    with pytest.raises(KormoError, match=r"rows\.json.*built again, or swapped"):
+    with pytest.raises(KormoError, match=r"rows\.json.*rebuilt or replaced"):
         Rows(rows, Shards(other))
 
 

@@ -58,7 +58,7 @@ def test_what_differs_is_named(mixture: OpenMixture) -> None:
         with pytest.raises(KormoError, match=word):
             check_resume(old.parts(), mixture(BASE, **change).parts(), 3)
     other = {"en": lognormal(300, 1), "ko": lognormal(400, 7), "web": lognormal(200, 3)}
-    with pytest.raises(KormoError, match="source ko: built again"):
+    with pytest.raises(KormoError, match="source ko: rebuilt"):
         check_resume(old.parts(), mixture(BASE, sources=other, root="other").parts(), 3)
 
 

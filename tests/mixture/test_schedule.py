@@ -119,12 +119,12 @@ def test_a_tree_of_weights() -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"ko_web": 1, "g": {"share": 1, "of": {"ko_web": 1}}}, "already has"),
+        ({"ko_web": 1, "g": {"share": 1, "of": {"ko_web": 1}}}, "occurs twice"),
         ({"ko_wep": 1}, "Did you mean 'ko_web'"),
         ({"ko_web": 0}, "sum to 0"),
         ({"g": {"share": 1, "of": {"ko_web": 0}}}, "sum to 0"),
         ({"ko_web": -1}, "greater than or equal to 0"),
-        ({"empty": 1}, "no tokens"),
+        ({"empty": 1}, "without tokens"),
         ({"g": {"share": 1, "off": {"ko_web": 1}}}, "weights"),
     ],
 )

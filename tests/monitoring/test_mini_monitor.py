@@ -76,5 +76,5 @@ def test_without_a_tokenizer_it_says_so(tmp_path: Path) -> None:
     from kormo_plugins.errors import KormoError
 
     view: Any = RunView(tmp_path, None)
-    with pytest.raises(KormoError, match="no tokenizer of ours"):
+    with pytest.raises(KormoError, match="no tokenizer prepared by kormo-plugins"):
         Mini(MiniParams(every_steps=1)).open(view)

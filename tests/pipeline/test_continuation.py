@@ -174,7 +174,7 @@ def test_another_architecture_is_upcycled_or_refused(room: Path, finished: Path)
     with pytest.raises(KormoError, match="num_local_experts 3"):
         _build(room, "moe-more", **on, architecture={**MOE, "num_local_experts": 5})
     norm = {"name": "kormo_qk_norm", "qk_norm": "head"}
-    with pytest.raises(KormoError, match="is a kormo, and kormo_qk_norm cannot be made of another family"):
+    with pytest.raises(KormoError, match="is a kormo, from which kormo_qk_norm cannot be made"):
         _build(room, "qk", **given, architecture=norm)
     with pytest.raises(KormoError, match=r"another shape|intermediate_size"):
         _build(room, "shape", **given, architecture={**MOE, "intermediate_size": 96})

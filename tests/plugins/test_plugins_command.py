@@ -151,7 +151,7 @@ def test_hooks_are_the_contract() -> None:
         (("show", "best_fit", "--kind", "packin"), "Did you mean 'packing'?"),
         (("list", "--kind", "packin"), "Did you mean 'packing'?"),
         (("new", "x", "--name", "9lives"), "use letters, digits and hyphens"),
-        (("new", "x", "--name", "kormo-plugins"), "our own name"),
+        (("new", "x", "--name", "kormo-plugins"), "the name of this package"),
     ],
 )
 def test_bad_input_is_told(words: tuple[str, ...], told: str) -> None:

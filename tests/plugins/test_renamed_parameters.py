@@ -61,7 +61,7 @@ def test_every_old_name_is_read_as_the_new_one(tmp_path: Path, caplog: pytest.Lo
             components.params(kind, name, one, f"recipe.yml: {name}")
         assert was == components.params(kind, name, other, f"recipe.yml: {name}")
         said = [record.getMessage() for record in caplog.records]
-        assert len(said) == 1 and f"recipe.yml: {name}.{old}" in said[0] and f"called {new} today" in said[0]
+        assert len(said) == 1 and f"recipe.yml: {name}.{old}" in said[0] and f"now called {new}" in said[0]
         schema = object_schema(model, {})["properties"]
         assert schema[old]["deprecated"] and "deprecated" not in schema[new]
 

@@ -100,7 +100,7 @@ def test_pairs_that_are_the_same_are_counted(bench: Bench, capsys: pytest.Captur
     _, built = bench.build(rows=same)
     assert built.preferences["a"].stats["pairs"] == 7 and built.corpora["a"].stats["rejected"] == 5
     told = capsys.readouterr().err
-    assert f"a: 5 of 12 pairs cannot be used, and are kept in {built.corpora['a'].path / 'rejects'}: " in told
+    assert f"a: 5 of 12 pairs cannot be used; they are kept in {built.corpora['a'].path / 'rejects'}: " in told
     assert "the two sides are the same (5)" in told and (built.corpora["a"].path / "rejects").is_dir()
 
 
@@ -111,12 +111,12 @@ def test_pairs_that_are_the_same_are_counted(bench: Bench, capsys: pytest.Captur
         ({"rows": [{k: v for k, v in row.items() if k != "rejected"} for row in ROWS]}, "no column 'rejected'"),
         ({"sequence_len": 8}, "its prompt fills sequence_len"),
         ({"kormo": {"role": "base"}}, "end with <|EOT|>"),
-        ({"rl": "kto"}, "dpo and ipo learn from"),
+        ({"rl": "kto"}, "for dpo and ipo only"),
         ({"dpo_loss_type": ["apo_zer"]}, "apo_zero"),
-        ({"dpo_padding_free": True}, "goes on without it"),
+        ({"dpo_padding_free": True}, "ignores it with a warning"),
         ({"pad_to_multiple_of": 8}, "older TRL"),
         ({"dpo_use_liger_kernel": True, "precompute_ref_log_probs": True}, "saves the second model"),
-        ({"max_steps": None, "kormo": {"tokens": 4096}}, "pairs are counted"),
+        ({"max_steps": None, "kormo": {"tokens": 4096}}, "counted in pairs"),
     ],
 )
 def test_faults(bench: Bench, given: dict[str, Any], says: str) -> None:

@@ -95,9 +95,9 @@ def test_the_reference_is_the_same_and_fewer_tokens_are_computed(trained: Any) -
     ("values", "says"),
     [
         ({"rl": None}, "only a preference run"),
-        ({"precompute_ref_log_probs": False}, "not given to a second model"),
-        ({"dpo_use_liger_kernel": True}, "the fused loss takes padded pairs"),
-        ({"attn_implementation": "xformers"}, "keep the texts of a row apart"),
+        ({"precompute_ref_log_probs": False}, "not passed to a second model"),
+        ({"dpo_use_liger_kernel": True}, "the fused loss supports padded pairs"),
+        ({"attn_implementation": "xformers"}, "separate the texts in a row"),
     ],
 )
 def test_what_cannot_be_packed_is_refused(values: dict[str, Any], says: str, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_what_is_too_long_is_kept_aside_and_never_cut(tmp_path: Path, chat_token
 
 
 def test_a_text_is_no_pair(tmp_path: Path, chat_tokenizer: Path) -> None:
-    with pytest.raises(KormoError, match="no preference pair"):
+    with pytest.raises(KormoError, match="not a preference pair"):
         built(tmp_path, chat_tokenizer, "a", (Document("1", "그냥 글"),))
 
 

@@ -198,7 +198,7 @@ def test_the_mask_is_part_of_the_shards(
 
 
 def test_what_cannot_be_encoded_is_named(chat_folder: Path, tmp_path: Path) -> None:  # noqa: F811
-    with pytest.raises(KormoError, match="document t: a plain text among conversations"):
+    with pytest.raises(KormoError, match="document t: a plain text in a source of conversations"):
         ChatEncoder(chat_folder)([conversation(1), Document("t", "text")])
     bare = tmp_path / "bare"
     bare.mkdir()

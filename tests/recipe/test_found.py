@@ -53,7 +53,7 @@ def test_a_child_needs_to_name_us_only_where_nobody_finds_us(found: bool, tmp_pa
     own = {"extends": "parent.yml"}
     if found:
         return named_in_file(own, tmp_path / "child.yml")
-    with pytest.raises(KormoError, match="does not list our plugin"):
+    with pytest.raises(KormoError, match="does not list kormo_plugins"):
         named_in_file(own, tmp_path / "child.yml")
 
 

@@ -75,12 +75,12 @@ def test_an_element_of_a_list_is_changed_and_the_others_stay(base: Path, tmp_pat
         (["optimizer=adamw_torchh"], ["Did you mean 'adamw_torch'?"]),
         (["kormo.data.steps[9].minimum=1"], ["the list has 3"]),
         (["datasets[0].path=x"], ["no such list"]),
-        (["seed.inner=1"], ["seed: 42", "nothing inside"]),
+        (["seed.inner=1"], ["seed: 42", "without keys inside"]),
         (["kormo.samples={max_new_tokens: 4}", "kormo.samples.prompts=[a]"], ["changed as well"]),
         (["seed=1", "seed=2"], ["twice"]),
         (["seed"], ["key=value"]),
         (["=1"], ["key=value"]),
-        (["plugins[0]=x"], ["united"]),
+        (["plugins[0]=x"], ["merged"]),
         (["kormo.data=no/such.yml"], ["no such file"]),
         (["kormo.samples.prompts=[a"], ["not valid YAML"]),
         (["kormo.global_batch=12"], ["multiple of 8"]),
@@ -97,6 +97,7 @@ def test_what_cannot_be_meant_is_refused(base: Path, tmp_path: Path, words: list
 def test_a_resolved_recipe_is_read_back_as_it_was(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("KORMO_DATA", "${HOME}")  # a value that looks like another reference
+    monkeypatch.setenv("KORMO_EVAL_DATA", "datasets_recipes")
     values = resolve(path.relative_to(ROOT)).values
     (tmp_path / "x.yml").write_text(recipe_yaml(values), encoding="utf-8")
     assert resolve(tmp_path / "x.yml").values == values

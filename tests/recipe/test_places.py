@@ -42,9 +42,9 @@ def recipe(folder: Path, text: str = "") -> Path:
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("file", "which is a file"), ("file/below", "which is a file"), ("x" * 300, "as long as that"),
-        ("a/" * 3000, "as long as that"), ("texts", "among what it reads"), ("texts/out", "among what it reads"),
-        (".", "among what it reads"), ("file/../new", "which is a file"),
+        ("file", "which is a file"), ("file/below", "which is a file"), ("x" * 300, "allows a name that long"),
+        ("a/" * 3000, "allows a name that long"), ("texts", "among its input"), ("texts/out", "among its input"),
+        (".", "among its input"), ("file/../new", "which is a file"),
     ],
 )  # fmt: skip
 def test_an_output_folder_that_cannot_be_one(

@@ -30,14 +30,15 @@ ROOT = Path(__file__).parents[2]
 KINDS = ("recipe", "data", "tokenizer")
 SPOILED = ([[["x"]]], "no such word", -7.25, True, {"zz": 1})
 BEYOND = (
-    "no such file", "exactly one of", "no weight for the source", "Axolotl would not load us",
-    "DeepSpeed does not know", "there is no model to train", "not said", "no length", "over how many steps",
-    "must be above 0", "column, or question", "without kormo.data", "beside kormo.data", "an effect only beside",
-    "give a number that is", "both say how long", "takes no such argument", "no such strategy", "without workers",
+    "no such file", "exactly one of", "no weight for the source", "Axolotl does not load kormo-plugins",
+    "DeepSpeed does not know", "there is no model to train", "not set", "no length", "number of decay steps",
+    "must be above 0", "column, or question", "without kormo.data", "beside kormo.data", "an effect only together with",
+    "give a number that is", "both set the length", "takes no such argument", "no such strategy", "without workers",
     "without do_sample", "has no such setting", "no such added token", "is in that language", "which is a file",
-    "among what it reads", "as long as that", "environment variables stand", "of this world", "become tokens",
-    "a tokenizer is trained on", "negative length or rate", "moments in the dtype", "products of bfloat16",
-    "in a run of", "the two disagree", "the schedule wants",
+    "among its input", "allows a name that long", "environment variables are allowed", "of this world",
+    "become tokens", "cannot be tokenized",
+    "a tokenizer is trained on", "cannot be negative", "moments in the dtype", "products of bfloat16",
+    "in a run of", "the two disagree", "the schedule expects",
 )  # fmt: skip
 """Parts of the messages of checks that look beyond one value of one file."""
 
@@ -113,6 +114,7 @@ def files() -> list[Path]:
 @pytest.fixture(autouse=True)
 def _variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KORMO_DATA", str(tmp_path))
+    monkeypatch.setenv("KORMO_EVAL_DATA", str(tmp_path))
     monkeypatch.setenv("KORMO_ENDPOINT", "http://127.0.0.1:1/v1")
     monkeypatch.chdir(ROOT)
 

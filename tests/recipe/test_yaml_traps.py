@@ -145,7 +145,7 @@ def test_a_link_to_a_recipe_finds_what_lies_beside_its_target(tmp_path: Path) ->
     link.symlink_to("there/r.yml")
     assert resolve(link).values == {"x": 1}
     (tmp_path / "base.yml").write_text("x: 2\n", encoding="utf-8")
-    with pytest.raises(KormoError, match="is a link"):
+    with pytest.raises(KormoError, match="is a symbolic link"):
         resolve(link)
 
 

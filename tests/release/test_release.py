@@ -194,7 +194,7 @@ def test_a_window_compares_the_steps_that_it_trained(
     words = [sys.executable, "-c", LOGGED, json.dumps(logged)]
     plan = Plan(tmp_path / "release", tmp_path / "out", lambda recipe: [*words, str(recipe)], 0.0, print)
     for last in (4, 5, 7):
-        with pytest.raises(KormoError, match=rf"logged at step {last}.*end at a step that was: 6"):
+        with pytest.raises(KormoError, match=rf"logged at step {last}.*end at a logged step: 6"):
             repeat_steps(plan, 3, last)
     assert [str(found) for found in repeat_steps(plan, 3, 6)] == told
 
@@ -310,7 +310,7 @@ def test_keys_that_are_none_are_told(made: Path, tmp_path: Path) -> None:
     sign_with = tmp_path / "text.pub"
     sign_with.write_text("thesis")
     (made / SIGNATURE).write_text("thesis")
-    assert "no signature" in check(made)[0].what
+    assert "not a signature" in check(made)[0].what
     (made / SIGNATURE).unlink()
     for key in (sign_with, tmp_path / "none.pub"):
         assert [found.where for found in check(made, Author(key=key))] == [SIGNATURE]  # nothing is signed

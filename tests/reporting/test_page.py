@@ -38,7 +38,7 @@ def test_a_run_has_every_part(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     write_evaluation(run)
     page = ours(page_of(run, out=tmp_path / "report.html"))
-    for title in ("Curves", "Evaluation", "Long context", "Samples", "Mixture", "Recipe", "What it ran on",
+    for title in ("Curves", "Evaluation", "Long context", "Samples", "Mixture", "Recipe", "Hardware and versions",
                   "Hashes"):  # fmt: skip
         assert f"<h2>{title}</h2>" in page, title
     for words in ("서울은", "KORMo-10B", "<b>46.5</b>", "± 1.2", "56.90", "69.04", "H200 (141 GiB)", "2 × ", "abc123",
@@ -96,7 +96,7 @@ def test_a_resumed_run_is_drawn_once_and_says_so(tmp_path: Path) -> None:
     assert [y for _, y in found.curve("loss")][-10:] == [1.0] * 10 and len(found.curve("loss")) == 20
     assert found.curve("loss")[-1][0] == 20 * 1024
     told = " ".join(found.warnings)
-    assert "went on from step 10" in told and "checkpoint-15.incomplete" in told and "1 lines cannot be read" in told
+    assert "resumed from step 10" in told and "checkpoint-15.incomplete" in told and "1 lines cannot be read" in told
     assert training_seconds(found) < 100  # not the hours between
 
 
@@ -112,7 +112,7 @@ def test_runs_are_compared(tmp_path: Path) -> None:
     one, two = write_run(tmp_path / "a" / "run"), write_run(tmp_path / "b" / "run", rate=0.01)
     page = ours(page_of(one, two, out=tmp_path / "report.html"))
     assert "a/run" in page and "b/run" in page
-    different = page.partition("Where they differ")[2].partition("</table>")[0]
+    different = page.partition("Differences")[2].partition("</table>")[0]
     assert "learning_rate" in different and "0.01" in different and "output_dir" not in different
     runs, _ = read_runs([one, two])
     figures = [json.loads(f) for f in re.findall(r"data-for=c\d+>(.*?)</script>", "".join(curves(runs)))]
@@ -188,7 +188,11 @@ def test_what_a_score_cannot_say_is_said(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     write_evaluation(run, stops=0.975, unverified="columns not checked", cut=12)
     page = ours(page_of(run, out=tmp_path / "report.html"))
-    for words in ("98% of the answers end", "kmmlu: columns not checked.", "kmmlu: 12 prompts lost their beginning."):
+    for words in (
+        "98% of the answers end",
+        "kmmlu: columns not checked.",
+        "kmmlu: 12 prompts were truncated on the left.",
+    ):
         assert words in page, words
 
 
@@ -207,7 +211,7 @@ def test_shares_end_at_one_and_mini_accuracy_is_drawn(tmp_path: Path) -> None:
     assert {"Mini suite", "Mini suite by family"} <= set(drawn)
     data = json.loads(re.findall(r"data-for=\w+>(.*?)</script>", drawn["Mini suite"])[0])["data"]
     assert [one["name"] for one in data] == ["all", "ko"]
-    flat = json.loads(re.findall(r"data-for=\w+>(.*?)</script>", drawn["Distinct runs of 2 and 4 words"])[0])
+    flat = json.loads(re.findall(r"data-for=\w+>(.*?)</script>", drawn["Distinct n-grams of 2 and 4 words"])[0])
     assert flat["layout"]["yaxis"]["range"][1] < 1.1
 
 
@@ -228,12 +232,12 @@ def test_an_ablation_has_everything_that_a_run_has(tmp_path: Path) -> None:
     assert result.exit_code == 0
     page = ours((folder / "report.html").read_text())
     for title in ("bits", "Variants", "Cells", "Curves", "Evaluation", "Long context", "Samples", "Mixture", "Recipe",
-                  "What it ran on", "Hashes"):  # fmt: skip
+                  "Hardware and versions", "Hashes"):  # fmt: skip
         assert f"<h2>{title}</h2>" in page, title
     for words in (
         "base.yml",
         "exit status 1",
-        "Where they differ",
+        "Differences",
         "plain, seed 2",
         "56.90",
         "글 20",

@@ -98,7 +98,7 @@ def test_a_lease_of_another_machine_is_told_by_its_last_sign_of_life(tmp_path: P
     there = {"token": "x", "host": "node7", "machine": "another", "pid": 5, "started": "1", "released": False}
     file = tmp_path / f"{RUN}.3"
     file.write_text(json.dumps(there))
-    assert re.fullmatch(r"process 5 on 'node7' gave a sign of life \d+ s ago", at_work(tmp_path / RUN))
+    assert re.fullmatch(r"process 5 on 'node7' sent a heartbeat \d+ s ago", at_work(tmp_path / RUN))
     os.utime(file, (1, 1))
     assert at_work(tmp_path / RUN) == ""
     file.write_text(json.dumps({**there, "released": True}))

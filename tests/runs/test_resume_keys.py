@@ -84,7 +84,7 @@ def test_a_copy_that_was_cut_is_named_and_not_compared(recipe: Recipe, tmp_path:
     assert check_changed_keys(recipe.run_plan(), path, 4) == []
     half = {key: recipe.resolved.values[key] for key in ("plugins", "kormo")}
     path.write_text(yaml.safe_dump(half))  # cut between two keys
-    with pytest.raises(KormoError, match="hash of") as error:
+    with pytest.raises(KormoError, match="the hash in") as error:
         check_changed_keys(recipe.run_plan(), path, 4)
     assert error.value.where == str(path)
     path.unlink()
@@ -92,7 +92,7 @@ def test_a_copy_that_was_cut_is_named_and_not_compared(recipe: Recipe, tmp_path:
 
 
 def test_fewer_steps_than_there_are(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(KormoError, match="longer already"):
+    with pytest.raises(KormoError, match="already longer"):
         check_changed_keys(recipe.run_plan(), tmp_path / "none.yml", (recipe.steps or 0) + 1)
     assert check_changed_keys(recipe.run_plan(), tmp_path / "none.yml", recipe.steps or 0) == []
 

@@ -188,7 +188,7 @@ def files_of(folder: Path, **contents: bytes) -> Path:
         ("datatrove", {"a__ds": b"1234", "a__ds__index": np.array([9, 2], "<u8").tobytes()}, "end at token"),
         ("datatrove", {"a__ds": b"1234", "a__ds__index": TWO, "a__ds__loss": b"1"}, "1 bytes"),
         ("megatron", {"a__bin": b"1234"}, "no a.idx"),
-        ("megatron", {"a__bin": b"1234", "a__idx": b"x" * 99}, "no index of Megatron"),
+        ("megatron", {"a__bin": b"1234", "a__idx": b"x" * 99}, "not a Megatron index"),
         ("megatron", {"a__bin": b"1234", "a__idx": b"MMIDIDX\0\0" + b"\1" + b"\0" * 7 + b"\6" + b"\1" * 16}, "type 6"),
         ("olmo_core", {"a__npy": b"\x93NUMPY\1\0"}, "header of NumPy"),
         ("olmo_core", {"a__npy": b"123"}, "3 bytes"),
@@ -207,7 +207,7 @@ def test_what_is_not_of_the_format_is_one_message(
 def test_documents_without_an_end_token_do_not_become_files_of_olmo_core(tokenizer: Path, tmp_path: Path) -> None:
     docs = [Document(str(n), TEXT[0]) for n in range(3)]
     tokenize_source(iter(docs), tokenizer, tmp_path / "ours", source="mix")
-    with pytest.raises(KormoError, match="no other border"):
+    with pytest.raises(KormoError, match="no other document boundary"):
         export(tmp_path / "ours", "olmo_core", tmp_path / "theirs", lambda tokens: None)
 
 

@@ -144,8 +144,13 @@ def test_the_slow_way_gives_the_same_ids(tokenizer: Path, tmp_path: Path) -> Non
     assert made[1].manifest["encoder"] == "tiktoken" and made[2].manifest["encoder"] == "tokenizers"
 
 
-def test_the_manifest_holds_the_proof(tokenizer: Path, tmp_path: Path) -> None:
-    docs = documents(600)
+@pytest.mark.parametrize("characters", [100, 1 << 20])
+def test_the_manifest_holds_the_proof(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, characters: int
+) -> None:
+    """One document in `CHECK_EVERY` is compared, however many there are in a batch."""
+    monkeypatch.setattr(tokenize, "BATCH_CHARACTERS", characters)
+    docs = documents(2 * CHECK_EVERY + 1)
     proof = tokenize_source(docs, tokenizer, tmp_path / "fast", source="mix", engine="tiktoken")["proof"]
     first_and_others = Encoder(tokenizer).encode([d.text for d in docs[::CHECK_EVERY]], ["a", "b", "c"])[0]
     assert proof == {
@@ -171,7 +176,7 @@ def test_a_disagreement_is_found_and_everything_made_again(
     with caplog.at_level(logging.WARNING):
         manifest = tokenize_source(docs[1:], tokenizer, tmp_path, source="mix")
     assert manifest["encoder"] == "tokenizers" and "differ on document" in caplog.text
-    with pytest.raises(KormoError, match="build with the engine t"):
+    with pytest.raises(KormoError, match="use the engine t"):
         tokenize_source(iter(docs[1:]), tokenizer, tmp_path / "stream", source="mix")
 
 

@@ -118,7 +118,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
 def test_a_workspace_that_cannot_be_a_folder_is_one_message(tmp_path: Path, name: str) -> None:
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     (tmp_path / "dangling").symlink_to("nowhere/at/all")
-    with pytest.raises(KormoError, match="which is no folder"):
+    with pytest.raises(KormoError, match="which is not a folder"):
         build(tmp_path / name, Spec("corpus", "c", {}), lambda out: {})
 
 
@@ -155,7 +155,7 @@ def test_a_builder_that_is_stopped_and_goes_on_publishes_nothing(tmp_path: Path)
         slow.send_signal(signal.SIGCONT)
         told = slow.communicate(timeout=60)
     assert other.stdout == told[0] == "other\n", other.stderr + told[1]
-    assert "another process took the build over" in told[1] and "another process is building" in other.stderr
+    assert "another process has taken over the build" in told[1] and "another process is building" in other.stderr
     built = find(tmp_path / "w", Spec("corpus", "a", {"v": 1}))
     assert built is not None and (built.path / "whole").read_text() == "by other to its end"
     assert sorted(path.name for path in (tmp_path / "w").iterdir()) == [".leases", built.path.name]

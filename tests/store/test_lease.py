@@ -140,7 +140,7 @@ def test_a_holder_that_nobody_can_see_is_watched_for_a_while(tmp_path: Path) -> 
     write(tmp_path / "l", 1, ELSEWHERE)
     told: list[str] = []
     acquire_or_refuse(Lease(tmp_path / "l", stale_after=0.6), "this run", told.append)
-    assert len(told) == 1 and "watching for up to" in told[0]
+    assert len(told) == 1 and "waiting up to" in told[0]
 
 
 def test_process_numbers_that_cannot_be(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_scaling_is_said_under_both_names_too(fields: dict[str, Any]) -> None:
 )
 def test_two_bases_are_refused(fields: dict[str, Any]) -> None:
     for read in (readable_config, rope_base):
-        with pytest.raises(KormoError, match="another model"):
+        with pytest.raises(KormoError, match="different models"):
             read(fields)
 
 

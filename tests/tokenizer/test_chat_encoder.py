@@ -160,7 +160,7 @@ def test_a_template_that_marks_answers_otherwise_refuses_weights(chat_folder: Pa
     assert one in template
     unmarked = template.replace(one, "{{- content ~ '<|EOT|>' -}}")
     (tmp_path / "chat_template.jinja").write_text(unmarked, encoding="utf-8")
-    with pytest.raises(KormoError, match="2 answers, and 1 trained parts"):
+    with pytest.raises(KormoError, match="2 answers, but 1 trained spans"):
         ChatEncoder(tmp_path)([document(ASK, WRONG, ASK, FOUR)])
 
 

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import tempfile
+import tracemalloc
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -117,12 +118,13 @@ def test_every_code_point_is_cut_as_the_expression_does() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(TEXT, max_size=30), st.sampled_from([1, 2, 64]))
-def test_counts_do_not_depend_on_memory(texts: list[str], room: int) -> None:
+@given(st.lists(TEXT, max_size=30), st.sampled_from([1, 2, 64]), st.sampled_from([2, 4096]))
+def test_counts_do_not_depend_on_memory(texts: list[str], room: int, ranges: int) -> None:
     """With room for one entry all goes to disk at once, and comes back as one."""
     wanted = Counter(piece for text in texts for piece in by_expression(text))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(piece_counts, "FIRST", room)
+        patch.setattr(piece_counts, "RANGES", ranges)
         counts = PieceCounts(Path(folder), 100)
         counts.add(texts)
         found = [item for part in counts.counted() for item in part.items()]
@@ -138,8 +140,36 @@ def test_what_went_to_disk_gives_the_same_merges(tmp_path: Path, monkeypatch: py
     wanted, _ = whole(texts, params, tmp_path)
     monkeypatch.setattr(piece_counts, "FIRST", 2)
     monkeypatch.setattr(merges, "TABLE_MEMORY", 100.0)
+    spilled: list[int] = []
+    spill = PieceCounts._spill
+    monkeypatch.setattr(PieceCounts, "_spill", lambda counts: spilled.append(1) or spill(counts))
     found, trainer = whole(texts, params, tmp_path)
     assert (found, str(trainer["trainer"]).startswith("gigabpe")) == (wanted, True)
+    assert len(spilled) > 10
+    monkeypatch.setattr(merges, "find_spec", lambda name: None)
+    assert json.loads(whole(texts, params, tmp_path)[0]) == json.loads(found), "the tokenizers library's own"
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the table nor of what is read from the runs at once; a mapped run would count as memory in the end."""
+    monkeypatch.setattr(piece_counts, "FIRST", 256)
+    monkeypatch.setattr(piece_counts, "RANGES", 256)
+    pieces("warm")
+    peaks = []
+    for words in (5_000, 40_000):
+        (folder := tmp_path / str(words)).mkdir()
+        counts = PieceCounts(folder, 100_000)
+        tracemalloc.start()
+        counts.add(f"{number:x}".translate(_LETTERS) for number in range(words))
+        found = sum(len(part.counts) for part in counts.counted())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found == words and len(counts.runs) > words // 1_100
+    assert peaks[1] < 1.3 * peaks[0], peaks
+    assert peaks[1] < 300_000, peaks
+
+
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 @pytest.mark.parametrize("megabytes", [0.001, 0.004, 0.02, 1.0])

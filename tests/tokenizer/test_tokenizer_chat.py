@@ -223,5 +223,5 @@ def test_bad_conversations(tokenizer: Any, messages: list[dict], reason: str) ->
 
 
 def test_parse_refuses_a_broken_turn() -> None:
-    with pytest.raises(KormoError, match="a turn is"):
+    with pytest.raises(KormoError, match="a turn must have the form"):
         parse_chat("<|BOT|>user\nhello<|EOT|>\n<|BOT|>assistant\n")

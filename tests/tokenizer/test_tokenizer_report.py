@@ -138,8 +138,8 @@ def test_table_and_page(folder: Path, text: Path, tmp_path: Path) -> None:
     ("content", "name", "why"),
     [
         (b'{"txt": "x"}\n', "a.jsonl", "the key 'text' is missing"),
-        (b'{"text": 3}\n', "a.jsonl", "the text is no string"),
-        (b"{", "a.jsonl", "no JSON at line 1"),
+        (b'{"text": 3}\n', "a.jsonl", "the text is not a string"),
+        (b"{", "a.jsonl", "invalid JSON at line 1"),
         (b"\xff\xfe\x00", "a.txt", "the byte 0xff at position 0 is not UTF-8 text"),
         (b"not zstd", "a.jsonl.zst", "zstd decompress error"),
         (b"  \n", "a.txt", "no usable text"),
@@ -152,7 +152,7 @@ def test_bad_text(folder: Path, tmp_path: Path, content: bytes, name: str, why: 
 
 
 def test_bad_tokenizers(tmp_path: Path, text: Path) -> None:
-    with pytest.raises(KormoError, match=r"no tokenizer.json there"):
+    with pytest.raises(KormoError, match=r"no tokenizer.json"):
         report([str(tmp_path)], [text])
     with pytest.raises(KormoError, match="could not be loaded from the hub"):
         report(["nobody/no-such-tokenizer"], [text])

@@ -78,7 +78,7 @@ def test_foreign_layout_needs_a_mapping(foreign: Path, folder: Path) -> None:
     for bad, why in (
         ({"eoss": "x"}, "Did you mean 'eos'"),
         (mapping | {"eos": "<|im_end|>"}, "both are the token"),
-        (mapping | {"pad": "<|endoftext|>"}, "never learns where to stop"),
+        (mapping | {"pad": "<|endoftext|>"}, "never learn where to stop"),
         (mapping | {"think": "<thought>"}, "no token '<thought>'"),
     ):
         with pytest.raises(KormoError, match=why):
@@ -153,7 +153,7 @@ def test_bad_swaps(folder: Path, larger: Path) -> None:
 
     plan = plan_swap(folder, larger)
     for weights, rows, why in (
-        ({"x": torch.zeros(1, 1)}, 2048, "no weight called"),
+        ({"x": torch.zeros(1, 1)}, 2048, "no weight named"),
         ({"lm_head.weight": torch.zeros(1541, 1)}, 1900, "each id needs a row"),
         ({"lm_head.weight": torch.zeros(1540, 1)}, 2048, "not the one this model was trained with"),
     ):

@@ -80,7 +80,7 @@ def test_without_gradients_none_are_made_and_they_are_given_out_once() -> None:
     assert states.grad is not None and frozen.grad is None
     total, _ = token_losses(states, weight, targets, 1.0)
     total.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="given out already"):
+    with pytest.raises(RuntimeError, match="backward was already called"):
         total.backward()
 
 

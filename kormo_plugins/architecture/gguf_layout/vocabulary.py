@@ -134,13 +134,13 @@ def _split(content: Mapping[str, Any], path: Path) -> str:
     """llama.cpp's name of the tokenizer's split."""
     whole = content.get("pre_tokenizer") or {}
     parts = whole.get("pretokenizers", [whole])
-    found = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
-    if len(found) == 1 and found[0] in SPLITS:
-        return SPLITS[found[0]]
+    patterns = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
+    if len(patterns) == 1 and patterns[0] in SPLITS:
+        return SPLITS[patterns[0]]
     raise KormoError(
         where=f"{path}: pre_tokenizer",
-        found=f"the split {found[0]!r}" if found else "no split by a regular expression",
-        why="llama.cpp is told a split by name, and none is known here for this one; with another the ids differ",
+        found=f"the split {patterns[0]!r}" if patterns else "no split by a regular expression",
+        why="a GGUF names its split, and this one has no known name in llama.cpp; with another split the ids differ",
         do="use llama.cpp's own script, which names the split of published tokenizers",
     )
 

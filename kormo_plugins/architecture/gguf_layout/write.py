@@ -118,14 +118,14 @@ def plan_gguf(checkpoint: Path, quantize: str | None) -> Plan:
         raise KormoError(
             where=str(path),
             found=f"model_type {config.get('model_type')!r}",
-            why=f"what is written as GGUF here is of {' or '.join(READ)}",
+            why=f"only {' or '.join(READ)} can be written as GGUF",
             do="convert it with llama.cpp's own script",
         )
     if config.get("rope_scaling"):
         raise KormoError(
             where=str(path),
             found=f"RoPE scaling {config['rope_scaling']}",
-            why="KORMo has none, and it is not written here",
+            why="KORMo has none, and the conversion does not support it",
             do="convert it with llama.cpp's own script",
         )
     if quantize == "q4_k_m":
@@ -230,12 +230,12 @@ def _compare(plan: Plan, path: Path) -> int:
     written = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
     compared = 0
     for tensor in stored_tensors(plan.checkpoint, plan.heads, plan.quantize == "q8_0"):
-        found = written.pop(tensor.name, None)
-        bits = None if found is None else np.ascontiguousarray(found.data).reshape(-1).view(np.uint8)
+        original = written.pop(tensor.name, None)
+        bits = None if original is None else np.ascontiguousarray(original.data).reshape(-1).view(np.uint8)
         if bits is None or not np.array_equal(bits, np.ascontiguousarray(tensor.data).reshape(-1).view(np.uint8)):
             raise KormoError(
                 where=str(path),
-                found=f"{tensor.name} {'missing' if found is None else 'with other numbers'}",
+                found=f"{tensor.name} {'missing' if original is None else 'with other numbers'}",
                 why="the file would be another model than the checkpoint",
                 do="check the disk, and report it if it is sound",
             )

@@ -25,7 +25,8 @@ class PostNormArchitecture(KormoArchitecture):
     """Norms on sublayer outputs instead of inputs (`name: kormo_post_norm`)."""
 
     qk_norm: Literal["none", "head", "projection"] = Field(
-        description="norm of queries and keys; OLMo 2 has `projection`, and only that has a form in transformers"
+        description="RMSNorm of queries and keys, as in kormo_qk_norm; OLMo 2 uses `projection`, the only one with a "
+        "class in transformers"
     )
 
 
@@ -33,7 +34,8 @@ class MixLnArchitecture(KormoArchitecture):
     """Post-LN in the first layers, Pre-LN in the others (`name: kormo_mix_ln`)."""
 
     post_norm_layers: Count = Field(
-        description="layers, from the first, that normalise after the residual sum; Mix-LN takes a quarter of all"
+        description="number of layers, from the first, with Post-LN (norm after the residual sum); the Mix-LN paper "
+        "uses a quarter of all"
     )
 
     @field_validator("post_norm_layers")
@@ -48,10 +50,12 @@ class MtpArchitecture(KormoArchitecture):
     """KORMo that also predicts later tokens while it is trained (`name: kormo_mtp`)."""
 
     future_tokens: Count = Field(
-        description="tokens predicted beyond the next one, each by a layer of its own on the trunk (arXiv 2404.19737)"
+        description="tokens predicted beyond the next one, each by its own layer on top of the trunk (arXiv 2404.19737)"
     )
     future_loss_weight: float = Field(
-        gt=0, allow_inf_nan=False, description="weight of each later token's loss beside the next token's, which has 1"
+        gt=0,
+        allow_inf_nan=False,
+        description="weight of the loss of each later token; that of the next token has weight 1",
     )
 
     @field_validator("future_tokens")
@@ -65,9 +69,9 @@ class MtpArchitecture(KormoArchitecture):
 class MoeArchitecture(KormoArchitecture):
     """KORMo whose MLPs are mixtures of experts (`name: kormo_moe`)."""
 
-    num_local_experts: Count = Field(description="experts E of each layer, MLPs of width intermediate_size")
+    num_local_experts: Count = Field(description="experts E per layer, each an MLP of width intermediate_size")
     num_experts_per_tok: Count = Field(
-        description="experts that a token goes to; their weights are divided by their sum"
+        description="experts to which each token is routed; their router weights are divided by their sum"
     )
     router_aux_loss_coef: float = Field(
         ge=0, allow_inf_nan=False, description="weight of the load-balancing loss (Switch, arXiv 2101.03961, eq. 4-6)"

@@ -109,9 +109,9 @@ def _expanded(weights: Mapping[str, torch.Tensor], params: MoeArchitecture, seed
             if up is None:
                 raise KormoError(
                     where=f"the weights of {layer}",
-                    found="gate_proj and up_proj in two files",
-                    why="they become one matrix of the experts",
-                    do="write the checkpoint again with larger files (`kormo export` keeps its files)",
+                    found="gate_proj and up_proj in different files",
+                    why="they are joined into one matrix of the experts",
+                    do="save the checkpoint again with larger files (`kormo export` keeps the division into files)",
                 )
             both = torch.cat([weight, up], dim=0)
             yield f"{layer}.mlp.experts.gate_up_proj", both.expand(params.num_local_experts, -1, -1).contiguous()

@@ -93,7 +93,7 @@ def _refuse_ignored(path: Path) -> None:
     raise KormoError(
         where=f"{context.command_path} --workspace",
         found=str(context.params["workspace"]),
-        why=f"{path} trains, and says itself where its artifacts are (kormo.workspace)",
+        why=f"{path} is a training recipe, which sets the folder of its artifacts itself (kormo.workspace)",
         do="set kormo.workspace in the recipe, and leave the option out",
     )
 
@@ -187,7 +187,7 @@ def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     except KormoError as error:
         if not any(one.damaged for one in checked):
             raise
-        click.echo(f"kormo: what is built from the damaged files was not looked for ({error.found})", err=True)
+        click.echo(f"kormo: artifacts built from the damaged files were not searched for ({error.found})", err=True)
     return checked
 
 

@@ -56,7 +56,7 @@ workspace_option = click.option(
 
 @click.group()
 def data() -> None:
-    """Build, look at and check the data of a recipe."""
+    """Build, inspect and verify the data of a recipe."""
 
 
 data.add_command(peek)
@@ -127,7 +127,10 @@ def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
     if page is not None:
         if not page.parent.is_dir():
             raise KormoError(
-                where="kormo data stats: --html", found=f"{page}", why=f"there is no folder {page.parent}", do="make it"
+                where="kormo data stats: --html",
+                found=f"{page}",
+                why=f"there is no folder {page.parent}",
+                do="create it",
             )
         write_page(lines, found, page)
         click.echo(f"{page}: written", err=True)
@@ -142,8 +145,8 @@ def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
 
 @data.command()
 @recipe_argument
-@click.option("--step", type=int, required=True, help="Optimizer step from 0, past or future.")
-@click.option("--rank", type=int, default=0, show_default=True, help="Show the rows of this rank.")
+@click.option("--step", type=int, required=True, help="Optimizer step, counted from 0; it need not have been trained.")
+@click.option("--rank", type=int, default=0, show_default=True, help="Show the rows of this rank, counted from 0.")
 @click.option("--world-size", type=int, default=1, show_default=True, help="Number of ranks.")
 @click.option("--text", is_flag=True, help="Show the text of each document.")
 @json_option
@@ -184,7 +187,7 @@ def verify(what: Path, workspace: Path, write_sums: bool, as_json: bool) -> None
         raise KormoError(
             where="kormo data verify --write-sums",
             found=f"{what}, a recipe",
-            why="the list is for one folder",
+            why="SHA256SUMS is written into one folder",
             do="name the folder of an artifact (`kormo data build --json` prints them)",
         )
     checked = verify_folders(what) if what.is_dir() else verify_recipe(what, workspace)
@@ -291,7 +294,7 @@ def fetch(url: str, folder: Path, identity: str | None, as_json: bool) -> None:
     elif found["sha256"]:
         click.echo(f"every file is as {SUMS} beside it says; --sha256 compares that with what its author published")
     else:
-        click.echo(f"compared by XXH3, which shows damage and no forgery: there is no {SUMS} at {url}")
+        click.echo(f"compared by XXH3, which detects damage but not forgery: there is no {SUMS} at {url}")
 
 
 def _decoder(built: Built) -> Callable[[Any], str]:

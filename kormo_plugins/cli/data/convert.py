@@ -63,7 +63,7 @@ def _refuse(target: str | None, origin: str | None, tokenizer: Path | None, out:
         raise KormoError(
             where=WHERE,
             found=f"--to {target}, --from {origin}, --tokenizer {tokenizer}",
-            why="it goes one way; ids of others need the tokenizer that made them",
+            why="a conversion has one direction, and foreign shards need the tokenizer that made their ids",
             do="give --to FORMAT, or --from FORMAT and --tokenizer DIR",
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -1,8 +1,8 @@
 """The mixture of a run as a tree: as text for a terminal, and as a self-contained page of plots.
 
-A line of the tree is a source or a group of the recipe's weights; a group is the sum of its members. `wanted` and `got`
-are shares of the run's tokens, `epochs` is the number of passes over the rows in the whole run, `fill` is the share of
-the rows that is not padding.
+A line of the tree is a source or a group of the recipe's weights; a group is the sum of its members. `target` and
+`actual` are shares of the run's tokens, `epochs` is the number of passes over the rows in the whole run, `fill` is the
+share of the rows that is not padding.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def tree(name: str, weights: Mapping[str, object] | None, stats: Mapping[str, An
     """
     sources = {source: _counts(one) for source, one in stats["sources"].items()}
     shape = _shape(weights or {}, sources)
-    left = {source: source for source in sources if source not in set(_leaves(shape))}
-    return list(_lines(name, {**shape, **left}, sources, "", "", ""))
+    ungrouped = {source: source for source in sources if source not in set(_leaves(shape))}
+    return list(_lines(name, {**shape, **ungrouped}, sources, "", "", ""))
 
 
 def print_tree(lines: list[Line]) -> None:
@@ -74,7 +74,7 @@ def print_tree(lines: list[Line]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     table.add_column("mixture", no_wrap=True)
-    for title in ("documents", "tokens", "dropped", "rows", "fill", "epochs", "wanted", "got"):
+    for title in ("documents", "tokens", "dropped", "rows", "fill", "epochs", "target", "actual"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for line in lines:
@@ -101,18 +101,18 @@ def write_page(lines: list[Line], stats: Mapping[str, object], path: Path) -> No
         1,
         1,
     )
-    for title, key in (("wanted", "weight"), ("got", "share")):
+    for title, key in (("target", "weight"), ("actual", "share")):
         shares = [line.counts[key] for line in leaves]
         figure.add_trace(go.Bar(x=[line.name for line in leaves], y=shares, name=title), 1, 2)
     figure.update_layout(height=520, barmode="group", yaxis_tickformat=".1%", legend={"orientation": "h"})
-    titles = ("mixture", "documents", "tokens", "dropped", "rows", "fill", "epochs", "wanted", "got")
+    titles = ("mixture", "documents", "tokens", "dropped", "rows", "fill", "epochs", "target", "actual")
     head = "".join(f"<th{' class=n' if place else ''}>{title}</th>" for place, title in enumerate(titles))
     rows = "".join(
         f"<tr><td class=tree>{escape(line.lead + line.name)}</td>"
         f"{''.join(f'<td class=n>{cell}</td>' for cell in _cells(line))}</tr>"
         for line in lines
     )
-    plots = drawn("mixture", "The mixture", "wanted and got", json.loads(figure.to_json()))
+    plots = drawn("mixture", "The mixture", "target and actual share of tokens", json.loads(figure.to_json()))
     title = f"{lines[0].name}: {stats['tokens']:,} tokens in {stats['steps']:,} steps"
     write_html(title, f"<div class=wide><table><tr>{head}</tr>{rows}</table></div>{plots}", path)
 

@@ -31,8 +31,8 @@ Parts = list[tuple[str, bool]]
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE|FOLDER")
-@click.option("--rows", type=click.IntRange(1), default=200, show_default=True, help="Rows to read.")
-@click.option("--show", type=click.IntRange(0), default=3, show_default=True, help="Documents to print.")
+@click.option("--rows", type=click.IntRange(1), default=200, show_default=True, help="Number of rows to read.")
+@click.option("--show", type=click.IntRange(0), default=3, show_default=True, help="Number of documents to print.")
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -77,7 +77,7 @@ def _describe(found: Looks) -> None:
     for one in found.sources:
         others = one.files - len(one.kinds)
         more = f" and {others:,} others" if others else ""
-        click.echo(f"{', '.join(one.kinds)}: looked at {one.file}{more}, {one.rows:,} rows")
+        click.echo(f"{', '.join(one.kinds)}: read {one.file}{more}, {one.rows:,} rows")
         for note in one.notes:
             click.echo(f"  {note}")
         if one.columns:
@@ -134,13 +134,13 @@ def _rendered(document: Document, tokenizer: Path) -> Parts:
 
 
 def _clipped(parts: Parts) -> Parts:
-    left = TEXT
+    budget = TEXT
     kept: Parts = []
     for text, trained in parts:
-        if left <= 0:
+        if budget <= 0:
             break
-        kept.append((text if len(text) <= left else f"{text[:left]}…", trained))
-        left -= len(text)
+        kept.append((text if len(text) <= budget else f"{text[:budget]}…", trained))
+        budget -= len(text)
     return kept
 
 

@@ -81,35 +81,50 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of whole numbers, as in 512,1024") from None
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers, such as 512,1024") from None
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="A suite's name, or a suite file (.yml).")
 @click.option("--tasks", default="", metavar="A,B", help="Tasks or groups by their names in lm-evaluation-harness.")
-@click.option("--limit", type=click.IntRange(min=1), help="Items per task.")
-@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Datasets: a folder for each.")
-@click.option("--needle", is_flag=True, help="Find a needle in a haystack, over lengths and depths.")
-@click.option("--lengths", callback=_numbers, metavar="N,N", help="Tokens of the haystacks. [default: to the context]")
-@click.option("--depths", callback=_numbers, metavar="N,N", help="Depths in percent. [default: 0,25,50,75,100]")
+@click.option("--limit", type=click.IntRange(min=1), help="Maximum number of items per task.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder of the datasets, with one folder for each.",
+)
+@click.option("--needle", is_flag=True, help="Run needle in a haystack over lengths and depths.")
+@click.option(
+    "--lengths", callback=_numbers, metavar="N,N", help="Haystack lengths in tokens. [default: up to the context]"
+)
+@click.option("--depths", callback=_numbers, metavar="N,N", help="Needle depths in percent. [default: 0,25,50,75,100]")
 @click.option("--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text to hide needles in.")
 @click.option("--cut-long", is_flag=True, help="Truncate prompts longer than the context on the left.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    help="Requests at a time. [default: by memory; for choices 8 on a GPU, else 32]",
+    help="Requests per batch. [default: by memory; for choices 8 on a GPU, else 32]",
 )
-@click.option("--device", metavar="NAME", help="cuda, cuda:1, cpu. [default: a GPU where there is one]")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of evaluation.json. [CHECKPOINT]")
+@click.option("--device", metavar="NAME", help="Device: cuda, cuda:1, cpu. [default: a GPU if there is one]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of evaluation.json. [default: CHECKPOINT]"
+)
 @click.option("--judge", metavar="PLACE", help="Judge of a judged suite: an endpoint, a chat model's folder, or none.")
-@click.option("--judge-model", metavar="NAME", help="The judge's name at its endpoint.")
-@click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="Another model's answers.jsonl.")
-@click.option("--human", type=click.Path(path_type=Path), metavar="FILE", help="Human-written Korean text to compare.")
+@click.option("--judge-model", metavar="NAME", help="Name of the judge model at its endpoint.")
+@click.option(
+    "--against", type=click.Path(path_type=Path), metavar="FILE", help="answers.jsonl of another model to compare with."
+)
+@click.option(
+    "--human", type=click.Path(path_type=Path), metavar="FILE", help="Human-written Korean text to compare with."
+)
 @click.option("--yes", is_flag=True, help="Allow more requests to a judge than the suite's max_requests.")
 @click.option("--endpoint", metavar="URL", help="A server of this model (vLLM, transformers serve) for generation.")
-@click.option("--endpoint-model", metavar="NAME", help="The model's name at the endpoint. [default: CHECKPOINT]")
-@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins.")
+@click.option("--endpoint-model", metavar="NAME", help="Name of this model at the endpoint. [default: CHECKPOINT]")
+@click.option(
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this plugin module too, like kormo.plugins."
+)
 @click.option(
     "--write-items",
     type=click.Path(path_type=Path),
@@ -152,7 +167,7 @@ def evaluate(
     modules: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Score a checkpoint on benchmarks, and find needles in haystacks.
+    """Score a checkpoint on benchmarks and on needle in a haystack.
 
     CHECKPOINT is a finished run's folder, one of its checkpoints, or any folder in the format of transformers. Without
     --suite, --tasks or --needle, the suite mini is run, which needs no data. The suites judged, mt_bench, ko_mt_bench
@@ -179,8 +194,8 @@ def evaluate(
         record = _record(out or checkpoint, model)
         rows: list[SuiteRow] = []
         if lines:
-            asked = partial(served_model, options, model, load) if endpoint else partial(load, model)
-            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
+            loader = partial(served_model, options, model, load) if endpoint else partial(load, model)
+            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=loader, say=_say)
         verdicts = run_suites(prepared, options, model, record, load, _say)
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
     _report(record, rows, verdicts, found, as_json)
@@ -217,7 +232,7 @@ def _refuse_without_needle(*options: object) -> None:
         raise KormoError(
             where="kormo eval",
             found="--lengths, --depths or --haystack",
-            why="they are of the needle in a haystack",
+            why="these options only affect needle in a haystack",
             do="pass --needle too",
         )
 
@@ -242,7 +257,7 @@ def _check_device(name: str | None) -> None:
 def _record(folder: Path, model: Checkpoint) -> Record:
     record = Record(folder, model)
     if record.set_aside is not None:
-        _say(f"the evaluation in {folder} is of other weights; it is kept as {record.set_aside.name}")
+        _say(f"the earlier evaluation in {folder} is of other weights; it is kept as {record.set_aside.name}")
     return record
 
 
@@ -287,7 +302,7 @@ def _print(rows: list[SuiteRow]) -> None:
         body.append(cells + [_percent(row.get("stops"))] * ends + [f"{kormo:.2f}" if kormo else ""] * compared)
     print_table(header, body)
     for row in rows:
-        for note in (row["unverified"], f"{row['cut']:,} prompts lost their beginning" if row["cut"] else ""):
+        for note in (row["unverified"], f"{row['cut']:,} prompts were truncated on the left" if row["cut"] else ""):
             if note:
                 click.echo(f"{row['task']}: {note}")
     if compared:

@@ -60,7 +60,7 @@ def refuse_unused(options: JudgedOptions, judged: Sequence[str]) -> None:
         raise KormoError(
             where="kormo eval",
             found=", ".join(unused),
-            why="they are of a judged suite, and none is asked for",
+            why="these options only affect a judged suite, and none is selected",
             do="pass --suite judged (or mt_bench, ko_mt_bench, logickor, or a file) too",
         )
     if options.endpoint_model is not None and options.endpoint is None:
@@ -106,8 +106,8 @@ def _no_judge(name: str) -> KormoError:
         where=f"kormo eval: --suite {name}",
         found="no judge",
         why="its answers are judged by another model",
-        do="pass --judge http://…/v1 with --judge-model, --judge FOLDER of a chat model, or --judge none to have the "
-        "answers and what is measured without a judge",
+        do="pass --judge http://…/v1 with --judge-model, --judge FOLDER of a chat model, or --judge none for the "
+        "answers and the measures that need no judge",
     )
 
 
@@ -194,7 +194,7 @@ def print_judged(results: Sequence[JudgedResult]) -> None:
         if result["unanswered"]:
             click.echo(f"turns without an answer: {result['unanswered']}")
         if result["cut"]:
-            click.echo(f"answers cut at their longest: {result['cut']}")
+            click.echo(f"answers cut at max_tokens: {result['cut']}")
 
 
 _CONTROLS = {
@@ -218,4 +218,4 @@ def _print_nativeness(found: Nativeness | None) -> None:
 
 def _print_not_counted(part: SingleResult | PairResult) -> None:
     for reason, count in part["not_counted"].items():
-        click.echo(f"verdicts in no mean: {count:,} of {part['verdicts']:,} ({reason})")
+        click.echo(f"verdicts excluded from the means: {count:,} of {part['verdicts']:,} ({reason})")

@@ -110,12 +110,12 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(EXIT_BAD_INPUT)
 
 
-def _parts(told: KormoError | Notice) -> dict[str, str]:
-    return {"where": told.where, "found": told.found, "why": told.why, "do": told.do}
+def _parts(message: KormoError | Notice) -> dict[str, str]:
+    return {"where": message.where, "found": message.found, "why": message.why, "do": message.do}
 
 
 @recipe.command()
-@click.option("--markdown", is_flag=True, help="As a table for a document.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @json_option
 def keys(markdown: bool, as_json: bool) -> None:
     """How each of Axolotl's keys is treated in a recipe that trains on kormo.data."""

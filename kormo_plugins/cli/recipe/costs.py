@@ -22,8 +22,15 @@ from kormo_plugins.recipe.load import Recipe, load_recipe
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="RECIPE")
 @click.option("--gpus", default=1, show_default=True, help="Number of GPUs, one rank each.")
-@click.option("--gpu", default="h100", show_default=True, help="Which: h100, h200, a100, b200, l40s, rtx4090, cpu, …")
-@click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
+@click.option(
+    "--gpu", default="h100", show_default=True, help="GPU model: h100, h200, a100, b200, l40s, rtx4090, cpu, …"
+)
+@click.option(
+    "--mfu",
+    default=0.4,
+    show_default=True,
+    help="Model FLOPs utilization: share of the peak FLOP/s that training reaches.",
+)
 @json_option
 def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
     """Estimate the cost of training RECIPE: tokens, FLOPs, hours, disk, and the memory of each GPU by part.
@@ -41,8 +48,13 @@ def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--gpus", default=1, show_default=True, help="Number of GPUs, for memory and hours.")
-@click.option("--gpu", default="h100", show_default=True, help="Which, as for `kormo recipe plan`.")
-@click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
+@click.option("--gpu", default="h100", show_default=True, help="GPU model, as for `kormo recipe plan`.")
+@click.option(
+    "--mfu",
+    default=0.4,
+    show_default=True,
+    help="Model FLOPs utilization: share of the peak FLOP/s that training reaches.",
+)
 @json_option
 def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
     """The effective differences between recipes A and B, and their consequences.

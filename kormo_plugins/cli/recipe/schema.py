@@ -29,7 +29,9 @@ FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation", "ladder")
     metavar="PATH",
     help="Write all schemas into .kormo/, and link them in the recipes in PATH.",
 )
-@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module, as kormo.plugins does.")
+@click.option(
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this plugin module too, like kormo.plugins."
+)
 def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple[str, ...]) -> None:
     """JSON Schema of recipes: Axolotl's keys, ours, and those of every installed component.
 

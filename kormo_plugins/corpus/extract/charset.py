@@ -51,23 +51,23 @@ def decode(body: bytes, content_type: str = "") -> Decoded:
     for name, said_by in named:
         if name in _SINGLE_BYTE and not body.isascii():  # decodes any bytes, so success proves nothing
             continue
-        found = _decoded(body, name, said_by)
-        if found.lost <= MOST_WRONG * len(found.text):
-            return found
+        attempt = _decoded(body, name, said_by)
+        if attempt.lost <= MOST_WRONG * len(attempt.text):
+            return attempt
     return _by_bytes(body, named)
 
 
 def _named(body: bytes, content_type: str) -> list[tuple[str, str]]:
     """The sets declared by header and meta tag, under browsers' names."""
-    found = []
+    labels = []
     header, meta = _HEADER.search(content_type), _META.search(body[:PRESCAN])
     if header:
-        found.append((header[1], "header"))
+        labels.append((header[1], "header"))
     if meta:
-        said = meta[1].decode("ascii")
+        label = meta[1].decode("ascii")
         # A meta tag that can be read as ASCII cannot be in UTF-16 (WHATWG, 13.2.3.2, step 6).
-        found.append(("utf-8" if said.lower().startswith("utf-16") else said, "meta"))
-    return [(known, said_by) for name, said_by in found if (known := browser_name(name))]
+        labels.append(("utf-8" if label.lower().startswith("utf-16") else label, "meta"))
+    return [(known, said_by) for name, said_by in labels if (known := browser_name(name))]
 
 
 def browser_name(label: str) -> str:
@@ -90,9 +90,9 @@ def browser_name(label: str) -> str:
 def _by_bytes(body: bytes, named: list[tuple[str, str]]) -> Decoded:
     """Detects the set from the bytes; UTF-8 and cp949 can be verified by decoding."""
     for name in ("utf-8", "cp949"):
-        found = _decoded(body, name, "bytes")
-        if found.lost <= MOST_WRONG * len(found.text):
-            return found
+        attempt = _decoded(body, name, "bytes")
+        if attempt.lost <= MOST_WRONG * len(attempt.text):
+            return attempt
     if named:  # a single-byte set, or the declared set with the fewest errors
         return min((_decoded(body, name, said_by) for name, said_by in named), key=lambda decoded: decoded.lost)
     from resiliparse.parse.encoding import detect_encoding

@@ -53,6 +53,6 @@ def installed(library: str, where: str) -> str:
         raise KormoError(
             where=where,
             found=library,
-            why="it is not installed",
+            why="the package is not installed",
             do="pip install 'kormo-plugins[crawl]'",
         ) from None

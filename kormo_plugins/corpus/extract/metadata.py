@@ -28,18 +28,18 @@ HEAD = 200_000
 
 def title_of(html: str) -> str:
     """The page's title: `og:title`, which omits the site's name, else `<title>`; "" if there is none."""
-    said = _metas(html).get("og:title", "")
-    if not said and (match := _TITLE.search(html[:HEAD])):
-        said = entities.unescape(match[1])
-    return " ".join(said.split())
+    title = _metas(html).get("og:title", "")
+    if not title and (match := _TITLE.search(html[:HEAD])):
+        title = entities.unescape(match[1])
+    return " ".join(title.split())
 
 
 def date_of(html: str) -> str:
     """The publication date that the page declares, as `2023-05-01`; "" if there is none."""
     metas = _metas(html)
-    said = [metas[key] for key in _DATES if key in metas]
-    said += [match[1] for pattern in (_JSON_DATE, _TIME) if (match := pattern.search(html[:HEAD]))]
-    for value in said:
+    dates = [metas[key] for key in _DATES if key in metas]
+    dates += [match[1] for pattern in (_JSON_DATE, _TIME) if (match := pattern.search(html[:HEAD]))]
+    for value in dates:
         if match := _DAY.match(value.strip()):
             try:
                 return date(*map(int, match.groups())).isoformat()
@@ -49,9 +49,9 @@ def date_of(html: str) -> str:
 
 
 def _metas(html: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    metas: dict[str, str] = {}
     for tag in _META.findall(html[:HEAD]):
         key, content = _KEY.search(tag), _CONTENT.search(tag)
         if key and content:
-            found.setdefault(key[1].lower(), entities.unescape(content[1] or content[2] or ""))
-    return found
+            metas.setdefault(key[1].lower(), entities.unescape(content[1] or content[2] or ""))
+    return metas

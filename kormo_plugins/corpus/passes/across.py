@@ -98,25 +98,25 @@ def against(
     Returns:
         fate and reasons; and for each superseded document the index of its source, its index there, and the reason.
     """
-    left = np.flatnonzero(fate == stays)
+    remaining = np.flatnonzero(fate == stays)
     number = sum(map(len, others))
-    if not number or not len(left):
+    if not number or not len(remaining):
         return fate, reasons, []
-    later, told = step.decide(_joined(step, table, left, others, work, ranked))
-    mine = np.asarray(later[number:])
+    later, new_reasons = step.decide(_joined(step, table, remaining, others, work, ranked))
+    decisions = np.asarray(later[number:])
     fate = fate.copy()
-    fate[left] = np.where(mine == stays, stays, mine + len(reasons))
-    told = [f"{reason} of another source" for reason in told]
+    fate[remaining] = np.where(decisions == stays, stays, decisions + len(reasons))
+    new_reasons = [f"{reason} of another source" for reason in new_reasons]
     lost: list[int] = []
     if isinstance(step, Clustering) and ranked is not None:
         lost = np.flatnonzero(step.stays[:number] >= number).tolist()
     ends = np.cumsum([len(other) for other in others])
     places = [int(np.searchsorted(ends, index, side="right")) for index in lost]
-    found = [
-        (place, int(index - ends[place] + len(others[place])), told[later[index]])
+    superseded = [
+        (place, int(index - ends[place] + len(others[place])), new_reasons[later[index]])
         for place, index in zip(places, lost, strict=True)
     ]
-    return fate, [*reasons, *told], found
+    return fate, [*reasons, *new_reasons], superseded
 
 
 def _joined(

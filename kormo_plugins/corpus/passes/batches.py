@@ -67,17 +67,17 @@ def _batch(
             do="return one result per document, in their order (`BatchStep.batch`)",
         )
     answers = iter(zip(before, results, strict=True))
-    found: list[Item] = []
+    items: list[Item] = []
     for item in group:
         if isinstance(item, Rejected):
-            found.append(item)
+            items.append(item)
         elif is_text(item):
             text, result = next(answers)
             item.text, given = text, _given(result)
-            found.append(through(item, [given], [tally]))
+            items.append(through(item, [given], [tally]))
         else:
-            found.append(through(item, [step], [tally]))
-    return found
+            items.append(through(item, [step], [tally]))
+    return items
 
 
 def _given(result: Document | Reject) -> Callable[[Document], Document | Reject]:

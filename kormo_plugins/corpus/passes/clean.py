@@ -175,9 +175,11 @@ def _clean_chunk(
             yield to_line(document)
 
     replace(chunk_file(folder, part, number, "documents.zst"), partial(write_lines, lines=cleaned(), level=WORK_LEVEL))
-    dropped = {"rejects": seen.rejects} | {f"rejects-{place}": some for place, some in enumerate(seen.earlier)}
-    for kind, some in dropped.items():
-        write = partial(write_documents, documents=map(marked, some), level=WORK_LEVEL)
+    dropped = {"rejects": seen.rejects} | {
+        f"rejects-{place}": documents for place, documents in enumerate(seen.earlier)
+    }
+    for kind, documents in dropped.items():
+        write = partial(write_documents, documents=map(marked, documents), level=WORK_LEVEL)
         replace(chunk_file(folder, part, number, f"{kind}.zst"), write)
     save_array(chunk_file(folder, part, number, "ids.npy"), np.array(ids, dtype=np.uint64))
     for place, (signer, table) in enumerate(zip(signers, signatures, strict=True)):

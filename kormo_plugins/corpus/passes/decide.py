@@ -42,12 +42,12 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut, signed: Signed = sig
     for number, end in enumerate(job.segments[stage].ends):
         step = end.make(end.params)
         assert isinstance(step, SourceStep)
-        there = np.flatnonzero(fate == STAYS)
-        table = _rows(_signatures(job, stage, number), there, folder / f"signatures-{number}.npy")
-        mine, told = step.decide(table)
+        candidates = np.flatnonzero(fate == STAYS)
+        table = _rows(_signatures(job, stage, number), candidates, folder / f"signatures-{number}.npy")
+        decisions, step_reasons = step.decide(table)
         if isinstance(step, Clustering):
             stays = np.arange(len(fate))
-            stays[there] = there[step.stays]
+            stays[candidates] = candidates[step.stays]
             write_clusters(job, stage, end.name, stays, bounds.tolist())
         if job.against and not isinstance(step, Ranking):
             others = [signed(end, corpus) for corpus in job.against]
@@ -55,18 +55,20 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut, signed: Signed = sig
                 [training_documents(corpus) for corpus in job.against] if is_preferring(end.make, end.params) else None
             )
             work = folder / f"signatures-{number}.across.npy"
-            mine, told, lost = against(step, table, mine, list(told), others, work, STAYS, ranked)
+            decisions, step_reasons, lost = against(
+                step, table, decisions, list(step_reasons), others, work, STAYS, ranked
+            )
             write_superseded(job, stage, number, _named(job, lost))
-        fate[there] = np.where(mine == STAYS, STAYS, mine + len(reasons))
-        reasons, steps = [*reasons, *told], [*steps, *[number] * len(told)]
+        fate[candidates] = np.where(decisions == STAYS, STAYS, decisions + len(reasons))
+        reasons, steps = [*reasons, *step_reasons], [*steps, *[number] * len(step_reasons)]
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
     for part in range(job.parts):
         low, high = bounds[part], bounds[part + 1]
         save_array(folder / f"{part:05d}.fate.npy", fate[low:high])
         if settled is not None:
             before = int((fate[:low] == STAYS).sum())
-            here = int((fate[low:high] == STAYS).sum())
-            write_mark(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
+            kept = int((fate[low:high] == STAYS).sum())
+            write_mark(folder / f"{part:05d}.settled.json", _cut(settled, before, before + kept))
     write_mark(folder / "decision.json", {"reasons": reasons, "steps": steps})
 
 

@@ -37,7 +37,7 @@ class PartStep(PipelineStep):
 
     def __init__(self, job: SourceBuild, stage: int) -> None:
         super().__init__()
-        self.name = f"{job.name}, stage {stage}"
+        self.name = f"{job.name}, pass {stage}"
         self.job, self.stage = job, stage
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
@@ -48,7 +48,7 @@ class PartStep(PipelineStep):
             work(self.job, self.stage, rank)
         except Exception as error:
             failed.parent.mkdir(parents=True, exist_ok=True)
-            write_mark(failed, _told(error, f"sources.{self.job.name}, part {rank} of stage {self.stage}"))
+            write_mark(failed, _error_record(error, f"sources.{self.job.name}, part {rank} of pass {self.stage}"))
             raise
         yield from data or ()
 
@@ -135,7 +135,7 @@ def run(job: SourceBuild, stage: int, executor: Executor, workers: int) -> None:
             if ended and missing:
                 raise KormoError(
                     where=f"sources.{job.name}",
-                    found=f"parts {missing[:5]} of stage {stage} were not finished",
+                    found=f"parts {missing[:5]} of pass {stage} did not finish",
                     why="their tasks ended without an error message (killed, or out of memory or time)",
                     do=f"see the logs in {logs}; run the command again to resume",
                 )
@@ -144,7 +144,7 @@ def run(job: SourceBuild, stage: int, executor: Executor, workers: int) -> None:
         logger.enable("datatrove")
 
 
-def _told(error: Exception, where: str) -> dict[str, str]:
+def _error_record(error: Exception, where: str) -> dict[str, str]:
     if isinstance(error, KormoError):
         return {"where": error.where, "found": error.found, "why": error.why, "do": error.do}
     return {"where": where, "found": repr(error), "why": "its task failed", "do": "see the logs beside it"}
@@ -159,10 +159,10 @@ def _failed(job: SourceBuild, stage: int) -> None:
 def _in_queue(job_id: object) -> bool:
     """Whether Slurm still has the job; True if it cannot be asked."""
     try:
-        asked = subprocess.run(["squeue", "-h", "-j", str(job_id)], capture_output=True, text=True, timeout=60)
+        queue = subprocess.run(["squeue", "-h", "-j", str(job_id)], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return True
-    return bool(asked.stdout.strip()) or ("nvalid job id" not in asked.stderr and asked.returncode != 0)
+    return bool(queue.stdout.strip()) or ("nvalid job id" not in queue.stderr and queue.returncode != 0)
 
 
 def _executor(job: SourceBuild, stage: int, executor: Executor, workers: int, logs: str) -> Any:

@@ -19,5 +19,5 @@ def read_mark(path: Path) -> dict[str, Any]:
     Raises:
         KormoError: it is missing or damaged, so that the pass that wrote it has to run again.
     """
-    again = f"remove {path.parent} and start again: what other stages made is used"
-    return read_object(path, missing=("a stage that is finished has written it", again), fix=again)
+    again = f"remove {path.parent} and run the command again: the results of other passes are reused"
+    return read_object(path, missing=("every finished pass writes it", again), fix=again)

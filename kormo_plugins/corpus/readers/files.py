@@ -23,26 +23,36 @@ from kormo_plugins.store.fingerprint import file_checksum
 class FilesParams(Strict):
     """A file, or a folder that is searched recursively."""
 
-    path: Path = Field(description="file or folder, relative to the current directory")
-    columns: Columns = Field(default=Columns(), description="which column is what (text files have none)")
-    follow_links: bool = Field(default=False, description="read symbolic links that leave the folder")
+    path: Path = Field(
+        description="file or folder, relative to the current directory; a folder is searched recursively"
+    )
+    columns: Columns = Field(
+        default=Columns(), description="mapping of columns to the fields of a document (text files have no columns)"
+    )
+    follow_links: bool = Field(default=False, description="follow symbolic links that lead out of the folder")
     encoding: str = Field(
         default=UTF8,
-        description="of text, JSON and CSV files: utf-8 (with or without a byte order mark), cp949, euc-kr, utf-16, "
-        "any other that Python knows, or auto: found for each file, logged, and kept as `meta.encoding`",
+        description="encoding of text, JSON and CSV files: utf-8 (with or without a byte order mark), cp949, "
+        "euc-kr, utf-16, any other that Python supports, or auto: detected for each file, logged, and stored in "
+        "`meta.encoding`",
     )
     text_per: Literal["file", "line"] = Field(
-        default="file", description="what a document is in a text file: the whole file, or each line of it"
+        default="file", description="what one document is in a text file: the whole file, or one line"
     )
-    table: Table = Field(default=Table(), description="how CSV and TSV files are written")
+    table: Table = Field(default=Table(), description="dialect of CSV and TSV files")
     rows: str | None = Field(
-        default=None, description="of JSON files: where the list of rows is in each top-level object (`data`)"
+        default=None,
+        description="for JSON files: key of the list of rows in each top-level object (`data`); null: each object "
+        "is a row",
     )
     max_ratio: float = Field(
-        default=200.0, gt=1, description="a compressed file that grows more than this many times is given up"
+        default=200.0,
+        gt=1,
+        description="maximum ratio of decompressed to compressed size; reading of a file stops there and the rest "
+        "is rejected",
     )
     max_row_bytes: int = Field(
-        default=1 << 28, ge=1, description="a line, JSON value or text file of more bytes than this is rejected"
+        default=1 << 28, ge=1, description="maximum bytes of a line, JSON value or text file; a longer one is rejected"
     )
 
     _encoding = field_validator("encoding")(canonical)
@@ -69,7 +79,7 @@ class Files:
         name: the reader's name, for messages.
     """
 
-    VERSION = 4
+    VERSION = 5
 
     def __init__(self, *kinds: str, name: str = "") -> None:
         self.kinds, self.name = kinds, name or kinds[0]
@@ -87,7 +97,7 @@ class Files:
         return units(self.find(params), encoding=params.encoding, text_per_line=params.text_per == "line")
 
     def parts(self, params: FilesParams) -> int:
-        """The number of parts for this input: one per 16 MB or so."""
+        """The number of parts for this input: one per 16 MB or so; of less than 256 MB, 16 of at least 4 MB."""
         return parts_for(self.units(params))
 
     def inputs(self, params: FilesParams) -> dict[str, object]:
@@ -104,7 +114,7 @@ class Files:
 
     def __call__(self, params: FilesParams, shard: int = 0, shards: int = 1) -> Read:
         """The documents of part `shard` of `shards`, and a `Rejected` for every input that could not become one."""
-        return self.read_files(params, shard, shards, _untold)
+        return self.read_files(params, shard, shards, _ignore_counts)
 
     def read_files(self, params: FilesParams, shard: int, shards: int, tell: Tell) -> Read:
         """As `__call__`; also calls `tell` for every file that is read in ranges and every file that yields (almost) no
@@ -120,7 +130,7 @@ class Files:
                 yield from refused if of_another_reader else counted(refused, name, tell, whole=True)
 
 
-def _untold(count: FileCount) -> None:
+def _ignore_counts(count: FileCount) -> None:
     """Ignores the counts."""
 
 

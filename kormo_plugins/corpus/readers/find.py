@@ -96,30 +96,30 @@ def find_files(path: Path, kinds: tuple[str, ...], follow_links: bool, where: st
             do=near or "correct the path; it is relative to the current directory",
         )
     folder = path.is_dir()
-    found = sorted(_walk(path, kinds, follow_links) if folder else _file(path, path.name, kinds), key=lambda f: f.name)
-    if not any(file.kind for file in found):
-        raise _nothing_to_read(path, found, kinds, where, folder)
-    return found
+    files = sorted(_walk(path, kinds, follow_links) if folder else _file(path, path.name, kinds), key=lambda f: f.name)
+    if not any(file.kind for file in files):
+        raise _nothing_to_read(path, files, kinds, where, folder)
+    return files
 
 
-def _nothing_to_read(path: Path, found: list[Found], kinds: tuple[str, ...], where: str, folder: bool) -> KormoError:
+def _nothing_to_read(path: Path, files: list[Found], kinds: tuple[str, ...], where: str, folder: bool) -> KormoError:
     endings = ", ".join(suffix for suffix, kind in KINDS.items() if kind in kinds)
-    seen = "; ".join(f"{file.name}: {file.fault}" for file in found[:5]) or "no file at all"
-    if not folder and len(found) == 1:
+    faults = "; ".join(f"{file.name}: {file.fault}" for file in files[:5]) or "no files"
+    if not folder and len(files) == 1:
         return KormoError(
             where=where,
             found=f"the file {path}",
-            why=found[0].fault if kind_of(path.name) in kinds else f"its suffix is not one of {endings}",
-            do="name another reader or file, or correct what is reported here",
+            why=files[0].fault if kind_of(path.name) in kinds else f"its suffix is not one of {endings}",
+            do="name another reader or file, or correct the reported fault",
         )
     links = (
         "; links that leave the folder need follow_links: true"
-        if any(f.fault in (LINK, FOLDER_LINK) for f in found)
+        if any(f.fault in (LINK, FOLDER_LINK) for f in files)
         else ""
     )
     return KormoError(
         where=where,
-        found=f"the {'folder' if folder else 'archive'} {path} with {seen}",
+        found=f"the {'folder' if folder else 'archive'} {path} with {faults}",
         why=f"no file in it can be read ({endings})",
         do=f"name another folder or reader{links}",
     )

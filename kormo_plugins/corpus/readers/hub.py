@@ -35,13 +35,15 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 class HubParams(Strict):
     """A dataset of the hub."""
 
-    dataset: str = Field(description="id on the hub (`KORMo-Team/FineWeb2-ko-synth`)", pattern=r"^[\w.-]+/[\w.-]+$")
-    config: str | None = Field(default=None, description="configuration (subset) of the dataset")
+    dataset: str = Field(
+        description="dataset id on the Hugging Face hub (`KORMo-Team/FineWeb2-ko-synth`)", pattern=r"^[\w.-]+/[\w.-]+$"
+    )
+    config: str | None = Field(default=None, description="configuration (subset) of the dataset; null: the default one")
     split: str = Field(default="train", description="split of the dataset")
     revision: str | None = Field(
-        default=None, description="commit (40 hex digits) to read; null: the newest, looked up once and written down"
+        default=None, description="commit to read (40 hex digits); null: the newest, resolved once and recorded"
     )
-    columns: Columns = Field(default=Columns(), description="which column is what")
+    columns: Columns = Field(default=Columns(), description="mapping of columns to the fields of a document")
 
 
 class Hub:
@@ -187,7 +189,7 @@ def _broken_row(params: HubParams, place: str, error: Exception) -> KormoError:
         where=f"reader hub: {params.dataset}",
         found=f"{place}: {first}",
         why="`datasets` cannot read that row or any row after it",
-        do="download the dataset and use the reader for its format, which rejects such a row and continues",
+        do="download the dataset and use the reader for its format, which rejects invalid rows and continues",
     )
 
 

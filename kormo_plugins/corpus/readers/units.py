@@ -15,8 +15,10 @@ from kormo_plugins.corpus.readers.file_formats.json_values import HEAD, layout
 from kormo_plugins.corpus.readers.file_formats.streams import ZIP, compression
 from kormo_plugins.corpus.readers.find import Found
 
-UNIT_BYTES = 16 << 20
-"""Byte ranges of a plain line-based file; also the target size of a part."""
+UNIT_BYTES, LEAST_BYTES = 16 << 20, 4 << 20
+"""Byte ranges of a plain line-based file, and the target size of a part: of a large input, and at least."""
+PARTS = 16
+"""Parts of an input that is not large: what one process too many waits for is then little of the whole."""
 MAX_PARTS = 1024
 COMPRESSED = 4
 """Assumed compression ratio, for dividing the work."""
@@ -45,19 +47,27 @@ def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list
         encoding: of the files; in some encodings reading cannot start at an arbitrary line.
         text_per_line: whether each line of a text file is a document, so that it can be divided like JSONL.
     """
-    found: list[Unit] = []
+    files = list(files)
+    unit = _unit_bytes(sum(map(_size, files)))
+    all_units: list[Unit] = []
     for file in files:
         size = _size(file)
         if file.kind == "parquet":
-            found += _row_groups(file)
-        elif size > UNIT_BYTES and _has_ranges(file, encoding, text_per_line):
-            for start in range(0, size, UNIT_BYTES):
-                end = min(start + UNIT_BYTES, size)
-                found.append(Unit(file, start, end, end - start))
+            all_units += _row_groups(file)
+        elif size > unit and _has_ranges(file, encoding, text_per_line):
+            step = -(-size // -(-size // unit))  # all ranges of a file are equal
+            for start in range(0, size, step):
+                end = min(start + step, size)
+                all_units.append(Unit(file, start, end, end - start))
         else:
             packed = file.member is not None or compression(file.path.name)
-            found.append(Unit(file, weight=size * (COMPRESSED if packed else 1)))
-    return found
+            all_units.append(Unit(file, weight=size * (COMPRESSED if packed else 1)))
+    return all_units
+
+
+def _unit_bytes(size: int) -> int:
+    """Target size of a unit of an input of so many bytes."""
+    return min(UNIT_BYTES, max(LEAST_BYTES, -(-size // PARTS)))
 
 
 def _size(file: Found) -> int:
@@ -100,7 +110,7 @@ def _row_groups(file: Found) -> list[Unit]:
 def parts_for(found: list[Unit]) -> int:
     """The number of parts for these units."""
     size = sum(unit.weight for unit in found)
-    return max(1, min(len(found), -(-size // UNIT_BYTES), MAX_PARTS))
+    return max(1, min(len(found), -(-size // _unit_bytes(size)), MAX_PARTS))
 
 
 def share(found: list[Unit], shard: int, shards: int) -> list[Unit]:

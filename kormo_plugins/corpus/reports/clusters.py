@@ -39,7 +39,7 @@ def write_clusters(job: SourceBuild, stage: int, step: str, stays: np.ndarray, b
     largest = np.argsort(-sizes, kind="stable")[:LARGEST]
     members = {int(kept_one): _members(stays, int(kept_one)) for kept_one in largest if sizes[kept_one] > 1}
     texts = _texts(job, stage, sorted({index for chosen in members.values() for index in chosen}), bounds)
-    found = [
+    clusters = [
         {
             "documents": int(sizes[kept_one]),
             "samples": [texts.get(index, {"id": f"document {index}", "text": ""}) for index in chosen],
@@ -49,7 +49,7 @@ def write_clusters(job: SourceBuild, stage: int, step: str, stays: np.ndarray, b
     path = job.out / NAME
     before = read_mark(path)["steps"] if path.exists() else {}
     counts = {"clusters": int((sizes > 1).sum()), "dropped": int((stays != np.arange(len(stays))).sum())}
-    write_mark(path, {"steps": {**before, step: {**counts, "largest": found}}})
+    write_mark(path, {"steps": {**before, step: {**counts, "largest": clusters}}})
 
 
 def _members(stays: np.ndarray, kept_one: int) -> list[int]:
@@ -60,16 +60,16 @@ def _members(stays: np.ndarray, kept_one: int) -> list[int]:
 
 def _texts(job: SourceBuild, stage: int, wanted: list[int], bounds: Sequence[int]) -> dict[int, dict[str, object]]:
     """Id and first characters of each requested document, by its index."""
-    found: dict[int, dict[str, object]] = {}
+    texts: dict[int, dict[str, object]] = {}
     parts = sorted({int(np.searchsorted(bounds, index, side="right")) - 1 for index in wanted})[:MOST_PARTS]
     for part in parts:
         here = {index - int(bounds[part]) for index in wanted if bounds[part] <= index < bounds[part + 1]}
         for place, document in enumerate(kept(job, stage, part, "documents")):
             if place in here:
-                found[int(bounds[part]) + place] = _sample(document)
+                texts[int(bounds[part]) + place] = _sample(document)
             if place >= max(here):
                 break
-    return found
+    return texts
 
 
 def _sample(document: Document) -> dict[str, object]:

@@ -46,8 +46,8 @@ def sampled(documents: Iterable[Document], size: int = SAMPLE_BYTES) -> list[Doc
 
 def seed_overlap(text: str, seed: str, n: int = 8) -> float:
     """Share of the word n-grams of `text` that occur in `seed`."""
-    mine, source = runs(words(text), n), runs(words(seed), n)
-    return sum(count for run, count in mine.items() if run in source) / max(1, sum(mine.values()))
+    own_runs, source = runs(words(text), n), runs(words(seed), n)
+    return sum(count for run, count in own_runs.items() if run in source) / max(1, sum(own_runs.values()))
 
 
 def by_generator(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:
@@ -65,13 +65,13 @@ def by_generator(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:
         if len(group) > 20_000:  # bounded memory: sampling a sample by the same hash gives the same sample
             groups[name] = sampled(group)
     synthetic = sum(size for name, size in sizes.items() if name != "human")
-    found = {}
+    measures = {}
     for name in sorted(groups):
         chosen = sampled(groups[name])
         texts = [document.text for document in chosen]
         share = sizes[name] / synthetic if name != "human" and synthetic else None
         seeds = [seed_overlap(d.text, str(d.meta["seed"])) for d in chosen if d.meta.get("seed")]
-        found[name] = {
+        measures[name] = {
             "documents": counts[name],
             "bytes": sizes[name],
             "compression": round(compression_ratio(texts), 3),
@@ -82,4 +82,4 @@ def by_generator(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:
             "share_of_synthetic": None if share is None else round(share, 4),
             "dominates": share is not None and share >= DOMINANT,
         }
-    return found
+    return measures

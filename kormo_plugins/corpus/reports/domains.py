@@ -34,14 +34,14 @@ class DomainLoss:
 
 def losses(kept: Iterable[Document], rejects: Iterable[Document], largest: int = 30) -> Mapping[str, DomainLoss]:
     """The domains with the most dropped documents, largest first; duplicates are not counted."""
-    found: dict[str, DomainLoss] = {}
+    by_domain: dict[str, DomainLoss] = {}
     for document in kept:
         if domain := domain_of(str(document.meta.get("url", ""))):
-            found.setdefault(domain, DomainLoss()).kept += 1
+            by_domain.setdefault(domain, DomainLoss()).kept += 1
     for document in rejects:
         mark = document.meta["rejected"]
         domain = domain_of(str(document.meta.get("url", "")))
         if domain and not mark["reason"].startswith(COPIES):
-            found.setdefault(domain, DomainLoss()).reasons[mark["step"], mark["reason"]] += 1
-    most = sorted(found.items(), key=lambda item: (-item[1].dropped, item[0]))
-    return {domain: loss for domain, loss in most[:largest] if loss.dropped}
+            by_domain.setdefault(domain, DomainLoss()).reasons[mark["step"], mark["reason"]] += 1
+    ranked = sorted(by_domain.items(), key=lambda item: (-item[1].dropped, item[0]))
+    return {domain: loss for domain, loss in ranked[:largest] if loss.dropped}

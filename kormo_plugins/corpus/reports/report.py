@@ -51,12 +51,12 @@ def write_report(
     body.append("<h2>Duplicates</h2>" + _duplicates(stats))
     body.append("<h2>Diversity by generator</h2>" + _diversity(folders))
     for name in recipe.sources:
-        one = stats[name]
-        body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
-        body.append(_unread(one))
+        source_stats = stats[name]
+        body.append(f"<h2>{_(name)}</h2>" + _funnel(source_stats, (tokens or {}).get(name)) + _shapes(source_stats))
+        body.append(_unread(source_stats))
         body.append(_clusters(folders[name]))
         body.append(_domains(folders[name]))
-        body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
+        body.append("<h3>Dropped documents, with examples</h3>" + _rejects(folders[name], source_stats))
     return write_page(title, "".join(body), out / "report.html")
 
 
@@ -89,7 +89,7 @@ def _bar(share: float, warn: bool = False) -> str:
 def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]) -> str:
     rows = []
     for name, source in recipe.sources.items():
-        one = stats[name]
+        source_stats = stats[name]
         made = source.written_by or (source.generator.name if source.generator else "")
         rows.append(
             [
@@ -99,11 +99,11 @@ def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], toke
                 f"synthetic ({_(made or 'unknown')})"
                 if source.synthetic or source.generator
                 else "not marked synthetic",
-                f"{one['documents']:,}",
-                f"{one['bytes'] / 1e6:,.2f}",
+                f"{source_stats['documents']:,}",
+                f"{source_stats['bytes'] / 1e6:,.2f}",
                 f"{tokens[name]:,}" if name in tokens else "–",
-                f"{100 * one['documents'] / max(1, one['read']['documents']):.1f}%",
-                f"{one['held_out']['documents']:,}",
+                f"{100 * source_stats['documents'] / max(1, source_stats['read']['documents']):.1f}%",
+                f"{source_stats['held_out']['documents']:,}",
             ]
         )
     head = ("source*", "language", "licence", "origin", "documents#", "MB#", "tokens#", "kept#", "held out#")
@@ -131,21 +131,21 @@ def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
                 why or "–",
             ]
         )
-    about = ["tokens left, about#"] if tokens is not None else []
-    return _table(("step*", "documents left#", "MB left#", *about, "", "changed#", "dropped+"), rows)
+    about = ["tokens kept (estimated)#"] if tokens is not None else []
+    return _table(("step*", "documents kept#", "MB kept#", *about, "", "changed#", "dropped, by reason+"), rows)
 
 
 def _unread(stats: Mapping[str, Any]) -> str:
     """Files from which (almost) nothing was read; "" if there are none."""
-    found = stats.get("unread")
-    if not found:
+    unread_files = stats.get("unread")
+    if not unread_files:
         return ""
     rows = [
         [_(file["name"]), f"{file['documents']:,}", f"{file['rejects']:,}", _(file["reason"])]
-        for file in found["listed"]
+        for file in unread_files["listed"]
     ]
-    head = ("file*", "documents#", "rejects#", "commonest reason+")
-    return f"<h3>Files of which nothing, or next to nothing, was read: {found['files']:,}</h3>" + _table(head, rows)
+    head = ("file*", "documents#", "rejects#", "most common reason+")
+    return f"<h3>Files from which (almost) nothing was read: {unread_files['files']:,}</h3>" + _table(head, rows)
 
 
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -155,27 +155,27 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
     """Documents dropped as exact or near duplicates."""
     rows = []
-    for name, one in stats.items():
-        read = max(1, one["read"]["documents"])
-        for step in one["steps"]:
+    for name, source_stats in stats.items():
+        read = max(1, source_stats["read"]["documents"])
+        for step in source_stats["steps"]:
             for reason, count in _most_first(step["rejects"]):
                 if reason.startswith(("exact duplicate", "near duplicate")):
                     rows.append([_(name), _(reason), f"{count:,}", f"{100 * count / read:.2f}%", _bar(count / read)])
-    head = ("source*", "what+", "documents#", "of what was read#", "")
-    return _table(head, rows) if rows else "<p>None was found, or no step looked for them.</p>"
+    head = ("source*", "reason+", "documents#", "share of documents read#", "")
+    return _table(head, rows) if rows else "<p>No duplicates were found, or no deduplication step ran.</p>"
 
 
 def _clusters(folder: Path) -> str:
     """The largest duplicate clusters: the kept document and some of the dropped ones."""
     shown = []
-    for step, told in read_clusters(folder).items():
-        for cluster in told["largest"]:
+    for step, clusters in read_clusters(folder).items():
+        for cluster in clusters["largest"]:
             samples = "".join(
-                f"<blockquote>{_(one['id'])}\n{_(one['text'])}</blockquote>" for one in cluster["samples"]
+                f"<blockquote>{_(sample['id'])}\n{_(sample['text'])}</blockquote>" for sample in cluster["samples"]
             )
-            head = f"{_(step)}: {cluster['documents']:,} documents, of which the first stayed"
+            head = f"{_(step)}: {cluster['documents']:,} documents; the first was kept"
             shown.append(f"<details><summary>{head}</summary>{samples}</details>")
-    return "<h3>Largest clusters of copies</h3>" + "".join(shown) if shown else ""
+    return "<h3>Largest duplicate clusters</h3>" + "".join(shown) if shown else ""
 
 
 def _domains(folder: Path) -> str:
@@ -189,7 +189,7 @@ def _domains(folder: Path) -> str:
         ]
         for domain, loss in losses(read_corpus(folder), read_corpus(folder / "rejects")).items()
     ]
-    head = ("domain*", "most of it for+", "dropped#", "of the domain#")
+    head = ("domain*", "most common reasons+", "dropped#", "share of the domain#")
     return "<h3>Dropped by domain</h3>" + _table(head, rows) if rows else ""
 
 
@@ -201,7 +201,7 @@ def _shapes(stats: Mapping[str, Any]) -> str:
         [_(code), f"{entry['documents']:,}", _bar(entry["bytes"] / total)] for code, entry in languages.items()
     ]
     return (
-        "<h3>Characters</h3>"
+        "<h3>Length in characters</h3>"
         + _table(("length", "documents#", ""), by_length)
         + "<h3>Languages</h3>"
         + _table(("language", "documents#", "share of bytes"), by_language)
@@ -218,12 +218,12 @@ def _rejects(folder: Path, stats: Mapping[str, Any]) -> str:
             text = document.text[:EXCERPT] + ("…" if len(document.text) > EXCERPT else "")
             examples.append(f"<blockquote><small>{_(document.id)}</small>\n{_(text)}</blockquote>")
     counted = {(step["name"], why): count for step in stats["steps"] for why, count in step["rejects"].items()}
-    found = [
+    sections = [
         f"<details><summary><b>{_(step)}</b>: {_(reason)} ({counted.get((step, reason), len(texts)):,})</summary>"
         f"{''.join(texts)}</details>"
         for (step, reason), texts in sorted(shown.items(), key=lambda item: (-counted.get(item[0], 0), item[0]))
     ]
-    return "".join(found) or "<p>Nothing was dropped.</p>"
+    return "".join(sections) or "<p>No document was dropped.</p>"
 
 
 def _total(weights: Mapping[str, Any]) -> float:
@@ -233,37 +233,37 @@ def _total(weights: Mapping[str, Any]) -> float:
 def _tree(weights: Mapping[str, Any], total: float, share: float = 1.0) -> str:
     items = []
     for name, weight in weights.items():
-        mine = share * float(weight["share"] if isinstance(weight, Mapping) else weight) / max(total, 1e-12)
+        node_share = share * float(weight["share"] if isinstance(weight, Mapping) else weight) / max(total, 1e-12)
         below = weight.get("of") if isinstance(weight, Mapping) else None
-        inner = _tree(below, _total(below), mine) if below else ""
-        items.append(f"<li>{_(name)} <b>{100 * mine:.2f}%</b>{inner}</li>")
+        inner = _tree(below, _total(below), node_share) if below else ""
+        items.append(f"<li>{_(name)} <b>{100 * node_share:.2f}%</b>{inner}</li>")
     return f"<ul>{''.join(items)}</ul>"
 
 
 def _diversity(folders: Mapping[str, Path]) -> str:
     numbers = by_generator(document for folder in folders.values() for document in read_corpus(folder))
     rows = []
-    for name, one in sorted(
+    for name, measures in sorted(
         numbers.items(), key=lambda item: (item[1]["share_of_synthetic"] is None, -item[1]["bytes"])
     ):
-        share = one["share_of_synthetic"]
-        warning = " <span class=alert>dominates</span>" if one["dominates"] else ""
+        share = measures["share_of_synthetic"]
+        warning = " <span class=alert>dominates</span>" if measures["dominates"] else ""
         rows.append(
             [
                 _(name) + warning,
                 "–" if share is None else f"{100 * share:.1f}%",
-                "" if share is None else _bar(share, one["dominates"]),
-                f"{one['documents']:,}",
-                f"{one['compression']:.2f}",
-                f"{one['distinct_2']:.3f}",
-                f"{one['distinct_4']:.3f}",
-                f"{one['self_bleu']:.3f}",
-                "–" if one["seed_overlap"] is None else f"{one['seed_overlap']:.3f}",
+                "" if share is None else _bar(share, measures["dominates"]),
+                f"{measures['documents']:,}",
+                f"{measures['compression']:.2f}",
+                f"{measures['distinct_2']:.3f}",
+                f"{measures['distinct_4']:.3f}",
+                f"{measures['self_bleu']:.3f}",
+                "–" if measures["seed_overlap"] is None else f"{measures['seed_overlap']:.3f}",
             ]
         )
     head = (
         "generator*",
-        "share of synthetic#",
+        "share of synthetic text#",
         "",
         "documents#",
         "compression#",
@@ -273,15 +273,16 @@ def _diversity(folders: Mapping[str, Path]) -> str:
         "seed overlap#",
     )
     warn = (
-        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses, "
-        "on several it does not (KORMo, arXiv 2510.09426).</p>"
-        if any(one["dominates"] for one in numbers.values())
+        "<p class=alert>One generator wrote most of the synthetic text: training on a single generator collapses, "
+        "training on several does not (KORMo, arXiv 2510.09426).</p>"
+        if any(measures["dominates"] for measures in numbers.values())
         else ""
     )
     legend = (
-        "<p><small>Compression: bytes over bytes compressed, larger is poorer. distinct-n: different runs of n words "
-        "over all, larger is richer. self-BLEU: how well each text is predicted by the others, larger is poorer. Seed "
-        "overlap: share of runs of 8 words that stand in the seed. Each on a sample of the same size.</small></p>"
+        "<p><small>Compression: uncompressed over compressed bytes; higher is less diverse. distinct-n: share of "
+        "distinct word n-grams; higher is more diverse. self-BLEU: BLEU of each text against the others; higher is "
+        "less diverse. Seed overlap: share of 8-word runs that also occur in the seed. All on samples of the same "
+        "size.</small></p>"
     )
     return warn + _table(head, rows) + legend
 
@@ -291,8 +292,10 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
 
     On the hub each source is a configuration in a folder of its name (written by `kormo data build`).
     """
-    documents = sum(one["documents"] for one in stats.values())
-    languages = sorted({code for one in stats.values() for code in one["languages"] if len(code) == 2})
+    documents = sum(source_stats["documents"] for source_stats in stats.values())
+    languages = sorted(
+        {code for source_stats in stats.values() for code in source_stats["languages"] if len(code) == 2}
+    )
     hub_ids = [
         reader.values["dataset"]
         for source in recipe.sources.values()
@@ -309,10 +312,10 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         **({"source_datasets": sorted(set(hub_ids))} if hub_ids else {}),
         "configs": [{"config_name": name, "data_files": f"{name}/part-*.jsonl.zst"} for name in recipe.sources],
     }
-    told = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip()
+    front_matter = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip()
     lines = [
         "---",
-        told,
+        front_matter,
         "---",
         "",
         f"# {markdown(recipe.name)}",

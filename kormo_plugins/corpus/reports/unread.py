@@ -61,15 +61,15 @@ def unread(files: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
         `files`: their number; `listed`: the first `LISTED` of them with `documents`, `rejects` and the most common
             `reason`. Empty if there are none.
     """
-    found: list[dict[str, object]] = []
+    listed: list[dict[str, object]] = []
     for name, file in sorted(files.items()):
         reasons = file["rejects"]
         reason = max(reasons, key=lambda one: (reasons[one], one), default=NO_ROW)
         if _low(file["documents"], sum(reasons.values())):
-            found.append(
+            listed.append(
                 {"name": name, "documents": file["documents"], "rejects": sum(reasons.values()), "reason": reason}
             )
-    return {"files": len(found), "listed": found[:LISTED]} if found else {}
+    return {"files": len(listed), "listed": listed[:LISTED]} if listed else {}
 
 
 def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
@@ -78,13 +78,13 @@ def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
     Args:
         stats: statistics returned by `build_source`.
     """
-    found = stats.get("unread")
-    if not found:
+    summary = stats.get("unread")
+    if not summary:
         return
-    many = "files" if found["files"] > 1 else "file"
-    yield f"warning: {source}: nothing, or next to nothing, was read of {found['files']:,} {many}"
+    noun = "files" if summary["files"] > 1 else "file"
+    yield f"warning: {source}: (almost) nothing was read from {summary['files']:,} {noun}"
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    for file in found["listed"]:
+    for file in summary["listed"]:
         groups.setdefault(file["reason"], []).append(file)
     for reason, files in sorted(groups.items(), key=lambda group: -len(group[1]))[:LINES]:
         names = ", ".join(file["name"] for file in files[:NAMED])
@@ -92,15 +92,15 @@ def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
         documents = sum(file["documents"] for file in files)
         rows = documents + sum(file["rejects"] for file in files)
         yield f"  {names}{more}: {documents:,} of {rows:,} rows: {reason}{_advice(reason)}"
-    left = max(0, len(groups) - LINES)
-    if left or found["files"] > len(found["listed"]):
-        yield f"  and others ({left} more reasons, {found['files'] - len(found['listed']):,} more files): see rejects/"
+    further = max(0, len(groups) - LINES)
+    if further or summary["files"] > len(summary["listed"]):
+        yield f"  {further} more reasons and {summary['files'] - len(summary['listed']):,} more files: see rejects/"
 
 
 def _advice(reason: str) -> str:
     """Advice for the user, if the reason itself gives none."""
     if reason.startswith("not ") and reason.endswith("(encoding)"):
-        return "; write `encoding: auto`, or its name, in the reader"
+        return "; set `encoding` of the reader to its name or to `auto`"
     if reason == NO_ROW or "(" in reason:  # the key, or the tool, is named there
         return ""
-    return "; `kormo data peek FILE` shows how it is read"
+    return "; run `kormo data peek FILE` to see how it is read"

@@ -85,7 +85,7 @@ def expanded(pattern: str) -> list[str]:
     Raises:
         ValueError: a pattern has an unsupported form.
     """
-    found = [""]
+    texts = [""]
     while pattern:
         if pattern[0] == "[":
             body, _, pattern = pattern[1:].partition("]")
@@ -99,5 +99,5 @@ def expanded(pattern: str) -> list[str]:
             raise ValueError(pattern)
         if pattern.startswith("?"):
             chars, pattern = ["", *chars], pattern[1:]
-        found = [before + char for before in found for char in chars]
-    return found
+        texts = [before + char for before in texts for char in chars]
+    return texts

@@ -148,8 +148,8 @@ class TextScan:
         """Character statistics (`survey_kernel`)."""
         from kormo_plugins.corpus.scan.kernels.survey_kernel import survey
 
-        found: list[int] = survey(self.codes, character_bits()).tolist()
-        return found
+        counts: list[int] = survey(self.codes, character_bits()).tolist()
+        return counts
 
     @once
     def personal(self) -> tuple[list[list[int]], int, list[int]]:

@@ -32,11 +32,12 @@ from kormo_plugins.plugins.registry import registry
 class PerDomainParams(Strict):
     """The step, and its parameters by domain."""
 
-    step: Choice = Field(description="a step that looks at one document at a time, with its parameters elsewhere")
+    step: Choice = Field(description="a document step (not a source step), with its parameters for all other domains")
     domains: dict[str, dict[str, object] | Literal["off"]] = Field(
-        min_length=1, description="domain (`*` stands for anything) -> parameters that differ, or `off`; first match"
+        min_length=1,
+        description="domain (`*` matches anything) -> parameters that differ, or `off`; the first match applies",
     )
-    key: str = Field(default="url", description="key of `meta` with the document's address or its domain")
+    key: str = Field(default="url", description="key of `meta` with the document's URL or domain")
 
     @field_validator("domains", mode="before")
     @classmethod
@@ -79,12 +80,12 @@ class PerDomainParams(Strict):
 
     def warnings(self) -> list[str]:
         """What the step leaves undone, elsewhere and for each domain."""
-        told: dict[str, str] = {}
+        places: dict[str, str] = {}
         for key, values in self._by_place().items():
             params = _params(self.step.name, values, key)
             for why in params.warnings() if isinstance(params, HasWarnings) else ():
-                told.setdefault(why, key)
-        return [f"{key} ({self.step.name}): {why}" for why, key in told.items()]
+                places.setdefault(why, key)
+        return [f"{key} ({self.step.name}): {why}" for why, key in places.items()]
 
 
 class PerDomain:
@@ -106,10 +107,10 @@ class PerDomain:
         make = _class(params.step.name)
         values = [params.step.values]
         values += [{**params.step.values, **given} for given in params.domains.values() if given != "off"]
-        asked = (
+        step_inputs = (
             [make.inputs(_params(params.step.name, given)) for given in values] if isinstance(make, HasInputs) else []
         )
-        return {"version": make.VERSION, "inputs": asked}
+        return {"version": make.VERSION, "inputs": step_inputs}
 
     def __call__(self, document: Document) -> Document | Reject:
         domain = domain_of(str(document.meta.get(self.params.key, "")))
@@ -138,7 +139,7 @@ def _class(name: str) -> Any:
             where="step per_domain: step",
             found=name,
             why="it decides on a whole source, not on single documents",
-            do="name a step that looks at one document at a time",
+            do="name a document step",
         )
     return make
 

@@ -27,7 +27,8 @@ class WrapThinkParams(Strict):
     """Where the reasoning is stored."""
 
     reasoning: str | None = Field(
-        default=None, description="kept column with the reasoning, whose answer is the text; null: the text is a trace"
+        default=None,
+        description="kept column with the reasoning; the text is then the answer; null: the whole text is reasoning",
     )
 
 

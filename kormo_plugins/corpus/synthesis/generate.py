@@ -42,30 +42,46 @@ class EndpointParams(Strict):
 
     RENAMED: ClassVar = {"longest_seed": "max_seed_characters"}
 
-    url: str = Field(description="base address of the endpoint (`http://localhost:8000/v1`)", pattern="^https?://")
-    model: str = Field(description="model's name at the endpoint; also the documents' generator")
+    url: str = Field(description="base URL of the endpoint (`http://localhost:8000/v1`)", pattern="^https?://")
+    model: str = Field(description="model name at the endpoint, also recorded as the documents' generator")
     style: Style = Field(
-        description="rewrite, answer (Korean, about an English seed), translate, textbook or reasoning"
+        description="what is written: rewrite, answer (in Korean, about an English seed), translate, textbook or "
+        "reasoning"
     )
-    seeds: Choice = Field(description="a reader with its parameters: where the seed documents come from")
-    language: str = Field(default="ko", description="language of what is written")
-    license: str = Field(default="unknown", description="licence of what is written (the model's terms, the seeds')")
+    seeds: Choice = Field(description="reader of the seed documents, with its parameters")
+    language: str = Field(default="ko", description="language of the generated text")
+    license: str = Field(
+        default="unknown",
+        description="licence of the generated text (depends on the terms of the model and of the seeds)",
+    )
     temperature: float = Field(
-        default=0.7, ge=0, description="of the sampling (Qwen3's recommendation without thinking)"
+        default=0.7, ge=0, description="sampling temperature (Qwen3's recommendation without thinking)"
     )
-    top_p: float = Field(default=0.8, gt=0, le=1, description="of the sampling (Qwen3's recommendation)")
-    max_tokens: int = Field(default=4096, ge=1, description="longest answer; a longer one is cut, and rejected")
-    seed: int = Field(default=0, description="of the sampling, where the endpoint takes one, and of the prompt's form")
+    top_p: float = Field(default=0.8, gt=0, le=1, description="nucleus sampling probability (Qwen3's recommendation)")
+    max_tokens: int = Field(
+        default=4096, ge=1, description="maximum tokens of an answer; a longer one is truncated and rejected"
+    )
+    seed: int = Field(
+        default=0, description="seed of the prompt variant, and of the sampling if the endpoint accepts one"
+    )
     max_seed_characters: int = Field(
-        default=12_000, ge=1, description="characters of a seed that are sent, from its beginning"
+        default=12_000, ge=1, description="maximum characters of a seed document that are sent, from its beginning"
     )
-    concurrency: int = Field(default=16, ge=1, description="requests at the same time, per part")
-    per_minute: float | None = Field(default=None, gt=0, description="requests per minute, per part; null: no limit")
-    timeout: float = Field(default=120.0, gt=0, description="seconds for one request")
-    retries: int = Field(default=5, ge=0, description="tries after the first")
-    backoff: float = Field(default=1.0, ge=0, description="seconds before the second try, doubled for each further one")
-    cache: Path = Field(default=Path("artifacts/answers"), description="folder of the answers, by hash of the request")
-    key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable with the API key, if any")
+    concurrency: int = Field(default=16, ge=1, description="concurrent requests per part")
+    per_minute: float | None = Field(
+        default=None, gt=0, description="maximum requests per minute and part; null: no limit"
+    )
+    timeout: float = Field(default=120.0, gt=0, description="timeout of a request in seconds")
+    retries: int = Field(default=5, ge=0, description="retries after the first attempt")
+    backoff: float = Field(
+        default=1.0, ge=0, description="seconds before the first retry, doubled for each further one"
+    )
+    cache: Path = Field(
+        default=Path("artifacts/answers"), description="folder of cached answers, by hash of the request"
+    )
+    key_variable: str = Field(
+        default="OPENAI_API_KEY", description="environment variable with the API key, if the endpoint needs one"
+    )
 
     @model_validator(mode="after")
     def _readable(self) -> EndpointParams:
@@ -132,7 +148,7 @@ class Endpoint:
                 where=f"{WHERE}: url",
                 found=in_words(error),
                 why="the endpoint does not answer",
-                do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are kept",
+                do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are cached",
             ) from None
 
 
@@ -142,8 +158,8 @@ def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tu
     pool = ThreadPoolExecutor(params.concurrency)
     try:
         for seed in seeds:
-            asked = None if isinstance(seed, Rejected) else pool.submit(client.ask, _request(params, seed))
-            waiting.append((seed, asked))
+            future_answer = None if isinstance(seed, Rejected) else pool.submit(client.ask, _request(params, seed))
+            waiting.append((seed, future_answer))
             if len(waiting) >= 2 * params.concurrency:
                 first, future = waiting.popleft()
                 yield first, future.result() if future else ""

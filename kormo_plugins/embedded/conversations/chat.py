@@ -62,12 +62,12 @@ def write(params: EmbeddedChatParams, number: int) -> Document:
     messages: list[Message] = []
     if dice.chance(SYSTEM_TURNS):
         messages.append({"role": "system", "content": _text(w.pair("chat.system"), language)})
-    asked: list[str] = []
+    chosen_tasks: list[str] = []
     difficulty = 0
     for turn in range(dice.between(1, params.turns)):
         first = number // (2 if params.language == "all" else 1)
         task, exchange = _exchange(w, tasks, tasks[first % len(tasks)] if turn == 0 else "", params.held_out)
-        asked.append(task)
+        chosen_tasks.append(task)
         difficulty = max(difficulty, exchange.difficulty)
         messages += _messages(exchange, language, reasoned)
     document = Document(
@@ -77,7 +77,7 @@ def write(params: EmbeddedChatParams, number: int) -> Document:
         license=LICENSE,
         synthetic=True,
         generator=NAME,
-        meta={"tasks": asked, "difficulty": difficulty + len(asked) - 1},
+        meta={"tasks": chosen_tasks, "difficulty": difficulty + len(chosen_tasks) - 1},
     )
     return with_messages(document, messages)
 

@@ -16,23 +16,28 @@ class EmbeddedChatParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    language: Literal["ko", "en", "all"] = Field(default="all", description="Korean, English, or both in turn")
+    language: Literal["ko", "en", "all"] = Field(
+        default="all", description="language: Korean, English, or both alternately"
+    )
     conversations: int = Field(default=2000, ge=1, description="number of conversations")
     tasks: list[str] | None = Field(
-        default=None, min_length=1, description=f"kinds of questions, in turn; null: all of {', '.join(TASKS)}"
+        default=None, min_length=1, description=f"kinds of questions, used in turn; null: all of {', '.join(TASKS)}"
     )
-    reasoning: float = Field(default=0.5, ge=0, le=1, description="share of conversations whose answers are reasoned")
-    turns: int = Field(default=3, ge=1, le=8, description="at most so many questions in a conversation")
+    reasoning: float = Field(
+        default=0.5, ge=0, le=1, description="share of conversations whose answers include reasoning"
+    )
+    turns: int = Field(default=3, ge=1, le=8, description="maximum number of questions per conversation")
     held_out: bool = Field(
-        default=False, description="questions that are never generated otherwise, to ask a trained model"
+        default=False,
+        description="generate only questions that never occur in training data, to evaluate a trained model",
     )
-    seed: int = Field(default=0, description="another seed, other conversations")
-    style: int = Field(default=0, ge=0, description="which writer: another share of the lexicon")
+    seed: int = Field(default=0, description="seed of the conversations")
+    style: int = Field(default=0, ge=0, description="number of the writing style, which selects a part of the lexicon")
 
     @field_validator("tasks")
     @classmethod
     def _known(cls, names: list[str] | None) -> list[str] | None:
         for name in names or ():
             if name not in TASKS:
-                raise ValueError(f"{name!r} is no task. {closest(name, TASKS) or ', '.join(TASKS)}")
+                raise ValueError(f"{name!r} is not a task. {closest(name, TASKS) or ', '.join(TASKS)}")
         return names

@@ -53,9 +53,9 @@ def _ask(w: Writer, *banks: str) -> Word:
 
 
 def _say(w: Writer, bank: str, register: str) -> Word:
-    asked, w.register = w.register, register
+    previous, w.register = w.register, register
     text = w.pair(f"chat.{bank}")
-    w.register = asked
+    w.register = previous
     return text
 
 
@@ -100,16 +100,16 @@ def yesno(w: Writer) -> Exchange:
 
 def word(w: Writer) -> Exchange:
     """A fact about a person, then a question about it."""
-    told, asked, slot = w.dice.pick(
+    fact_bank, question_bank, slot = w.dice.pick(
         (("job", "job", "job"), ("place", "place", "venue"), ("place", "day", "weekday"), ("thing", "thing", "item"))
     )
     w.slots["item"] = w.dice.pick(w.lexicon.words["fruit"])
-    fact = _ask(w, f"{told}.fact")
+    fact = _ask(w, f"{fact_bank}.fact")
     w.slots.update(fact=fact, word=w.slots[slot])
     thought = _think(w, "fact")
     short = w.dice.chance(0.7)
-    question = _ask(w, f"{asked}.ask", *(["only.word"] if short else []))
-    answer = w.slots[slot] if short else _answer(w, f"{asked}.answer")
+    question = _ask(w, f"{question_bank}.ask", *(["only.word"] if short else []))
+    answer = w.slots[slot] if short else _answer(w, f"{question_bank}.answer")
     return Exchange(Word(f"{fact.ko} {question.ko}", f"{fact.en} {question.en}"), thought, answer, 2 if short else 3)
 
 

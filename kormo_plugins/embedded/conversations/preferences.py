@@ -46,9 +46,11 @@ class PreferenceParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     pairs: int = Field(default=400, ge=1, description="number of pairs")
-    language: Literal["ko", "en", "all"] = Field(default="all", description="Korean, English, or both in turn")
-    thinking: float = Field(default=0.5, ge=0, le=1, description="share of pairs whose answers think first")
-    seed: int = Field(default=0, description="another seed, other pairs")
+    language: Literal["ko", "en", "all"] = Field(
+        default="all", description="language: Korean, English, or both alternately"
+    )
+    thinking: float = Field(default=0.5, ge=0, le=1, description="share of pairs whose answers include reasoning")
+    seed: int = Field(default=0, description="seed of the pairs")
 
 
 class Task(NamedTuple):

@@ -116,10 +116,10 @@ class Decoder:
                     for row, place in enumerate(alive):
                         if not done[row] and self._stopped(answers[place], sampling.stop):
                             done[row] = True
-                left = len(alive) - int(done.sum())
-                if not left or steps == sampling.max_tokens:
+                unfinished = len(alive) - int(done.sum())
+                if not unfinished or steps == sampling.max_tokens:
                     return [Written(answer, end) for answer, end in zip(answers, ended, strict=True)]
-                if left <= SHRINK * len(alive):
+                if unfinished <= SHRINK * len(alive):
                     kept = (~done).nonzero()[:, 0]
                     state.keep(kept)
                     token = token[kept]

@@ -7,22 +7,32 @@ line. A text without any of these has no answer: it is scored as wrong and lower
 
 from __future__ import annotations
 
+import logging
 import math
 import re
+import threading
 import unicodedata
 from collections.abc import Sequence
 
-_BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
+_BOXED = re.compile(r"\\boxed\{")
 _MARK = re.compile(r"(?:정답(?:은|이|:|：|\s)|(?<![대정])답(?:은|:|：)|answer\s*(?:is|:))\s*[:：]?\s*", re.I)
 _CIRCLED = {"①": "1", "②": "2", "③": "3", "④": "4", "⑤": "5"}
 _OPTION = re.compile(r"(?<![\w.,])\(?([1-9]|[A-J])(?:\)|번|\.(?!\d)|(?![\w.,]\d|\w))")
+_TOWER = re.compile(r"\^\{?[^{}]*\^|\d{7,}|\^\{?-?\d{4,}|!")
+LONGEST = 200
+"""Characters up to which expressions are compared by their value."""
 _ENDINGS = re.compile(r"(?:입니다|이에요|예요|이다|이며|라고 합니다|은|는|이|가|을|를|의)$")
 
 
 def boxed(text: str) -> str | None:
-    """Content of the last `\\boxed{…}`."""
-    found = _BOXED.findall(text)
-    return str(found[-1]).strip() if found else None
+    """Content of the last `\\boxed{…}` whose braces are balanced, at any depth."""
+    for start in reversed([mark.end() for mark in _BOXED.finditer(text)]):
+        depth = 1
+        for place in range(start, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[place], 0)
+            if depth == 0:
+                return text[start:place].strip()
+    return None
 
 
 def said(text: str) -> str | None:
@@ -56,8 +66,8 @@ def option(text: str, options: Sequence[str]) -> int | None:
 
 def short_answer(text: str) -> str | None:
     """A short answer: boxed, after a marker, or the first line; None for a text without a letter or digit."""
-    found = boxed(text) or said(text) or next((line for line in text.splitlines() if line.strip()), "")
-    return found.strip() if any(character.isalnum() for character in found) else None
+    answer = boxed(text) or said(text) or next((line for line in text.splitlines() if line.strip()), "")
+    return answer.strip() if any(character.isalnum() for character in answer) else None
 
 
 def normal(text: str) -> str:
@@ -72,21 +82,45 @@ def number(text: str) -> float | None:
     """A number as people write it: `1,200원`, `3/4`, `\\frac{3}{4}`, `25%`; None for anything else."""
     plain = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
     plain = re.sub(r"[\s$,]|\\(?:text|mathrm|,|!|%)|[{}]", "", plain)
-    found = re.fullmatch(r"[^\d.+-]*([+-]?\d*\.?\d+)(?:/(\d+))?[^\d/]*", plain)
-    if not found or (found[2] is not None and int(found[2]) == 0):
+    match = re.fullmatch(r"[^\d.+-]*([+-]?\d*\.?\d+)(?:/(\d+))?[^\d/]*", plain)
+    if not match or (match[2] is not None and int(match[2]) == 0):
         return None
-    return float(found[1]) / float(found[2] or 1)
+    return float(match[1]) / float(match[2] or 1)
 
 
 def same_number(text: str, right: str) -> bool:
-    """Whether the final answer of a text is correct: compared as numbers if both are, else as strings."""
+    """Whether the final answer of a text is correct: compared as numbers if both are, else as expressions."""
     final = boxed(text) or said(text) or (re.findall(r"[-+]?\d[\d,]*\.?\d*(?:/\d+)?", text) or [""])[-1]
     one, other = number(final), number(right)
     if one is not None and other is not None:
         return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
-    return bool(final) and re.sub(r"[\s$]|\\[,!]|\\left|\\right", "", final) == re.sub(
-        r"[\s$]|\\[,!]|\\left|\\right", "", right
-    )
+    return bool(final) and same_expression(final, right)
+
+
+def same_expression(one: str, other: str) -> bool:
+    """Whether two LaTeX expressions are equal, as written or as Math-Verify decides (`\\frac{\\sqrt2}2` and
+    `1/\\sqrt{2}`).
+
+    Only its LaTeX grammar is used, since its plain expressions are evaluated as Python. Long expressions and towers of
+    powers, which could occupy the machine, are only compared as written.
+    """
+    plain = [re.sub(r"[\s$]|\\[,!]|\\left|\\right", "", part) for part in (one, other)]
+    if plain[0] == plain[1]:
+        return True
+    if any(len(part) > LONGEST or _TOWER.search(part) or not re.search(r"[\d\\a-zA-Z]", part) for part in plain):
+        return False
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of every call without a limit of time
+    seconds = 5 if threading.current_thread() is threading.main_thread() else 0  # the limit is a signal's
+    config = [LatexExtractionConfig()]
+    parsed = [parse(f"${part}$", config, parsing_timeout=seconds) for part in (one.strip("$ "), other.strip("$ "))]
+    return all(parsed) and bool(verify(*parsed, timeout_seconds=seconds))
+
+
+def listed_options(question: str) -> dict[str, str]:
+    """Options that a question lists in lines of its own, `1. …` to `9. …`: number -> text."""
+    return {number: text.strip() for number, text in re.findall(r"^\s*([1-9])\.\s+(.+)$", question, re.M)}
 
 
 def pass_at(k: int, tries: int, right: int) -> float:

@@ -33,12 +33,12 @@ def tries_of(results: Sequence[object]) -> list[str]:
 
 def _scores(texts: Sequence[str], right: Callable[[str], bool], extracted: Callable[[str], bool]) -> dict[str, float]:
     hits = sum(right(text) for text in texts)
-    found = {"exact_match": hits / len(texts), "extracted": sum(map(extracted, texts)) / len(texts)}
+    scores = {"exact_match": hits / len(texts), "extracted": sum(map(extracted, texts)) / len(texts)}
     k = 1
     while len(texts) > 1 and k <= len(texts):
-        found[f"pass@{k}"] = extract.pass_at(k, len(texts), hits)
+        scores[f"pass@{k}"] = extract.pass_at(k, len(texts), hits)
         k *= 2
-    return found
+    return scores
 
 
 def right_option(row: Row) -> int:
@@ -83,11 +83,24 @@ def score_choice(row: Row, results: Sequence[object]) -> dict[str, float]:
 
 
 def score_number(row: Row, results: Sequence[object]) -> dict[str, float]:
-    """Of a mathematical question whose `answer` is a number or an expression."""
+    """Of a mathematical question whose `answer` is a number or an expression.
+
+    Where the question lists options and `answer` is the number of one, the option's text is right too, as in the
+    authors' own scoring of HRM8K.
+    """
     right = str(row["answer"])
+    option = extract.listed_options(str(row.get("question", ""))).get(right)
+
+    def is_right(text: str) -> bool:
+        """Whether the final answer is `answer`, or the text of the option that it numbers."""
+        final = extract.boxed(text) or extract.said(text)
+        return extract.same_number(text, right) or (
+            option is not None and final is not None and extract.same_expression(final, option)
+        )
+
     return _scores(
         tries_of(results),
-        lambda text: extract.same_number(text, right),
+        is_right,
         lambda text: (extract.boxed(text) or extract.said(text)) is not None,
     )
 

@@ -71,8 +71,8 @@ class LocalSpeaker:
 
     def place(self, conversation: Sequence[Turn], sampling: Sampling) -> Path:
         """The cache file of an answer."""
-        asked = [self.model.hash, self.model.chat, [list(turn.items()) for turn in conversation], vars(sampling)]
-        key = identity(asked)
+        inputs = [self.model.hash, self.model.chat, [list(turn.items()) for turn in conversation], vars(sampling)]
+        key = identity(inputs)
         return self.cache / key[:2] / f"{key}.json"
 
     def has(self, conversation: Sequence[Turn], sampling: Sampling) -> bool:
@@ -82,27 +82,29 @@ class LocalSpeaker:
     def reply(self, conversations: Sequence[Sequence[Turn]], sampling: Sampling) -> list[Answer | Reject]:
         """See `Speaker`; a conversation longer than the model's context is rejected."""
         places = [self.place(one, sampling) for one in conversations]
-        found: list[Answer | Reject | None] = [_read(path) for path in places]
+        replies: list[Answer | Reject | None] = [_read(path) for path in places]
         first = {place: row for row, place in reversed(list(enumerate(places)))}  # duplicates are answered once
-        open_rows = [row for place, row in first.items() if found[row] is None]
+        open_rows = [row for place, row in first.items() if replies[row] is None]
         if open_rows:
             for row, answer in self._ask({row: conversations[row] for row in sorted(open_rows)}, sampling):
-                found[row] = answer
+                replies[row] = answer
                 if isinstance(answer, Answer):
                     places[row].parent.mkdir(parents=True, exist_ok=True)
                     kept = {"request": list(conversations[row]), "text": answer.text, "finish": answer.finish}
                     write_text(places[row], json.dumps(kept, ensure_ascii=False))
-        answers = [found[first[place]] for place in places]
+        answers = [replies[first[place]] for place in places]
         return [one if one is not None else Reject("no answer") for one in answers]
 
-    def _ask(self, asked: dict[int, Sequence[Turn]], sampling: Sampling) -> Iterator[tuple[int, Answer | Reject]]:
+    def _ask(
+        self, conversations: dict[int, Sequence[Turn]], sampling: Sampling
+    ) -> Iterator[tuple[int, Answer | Reject]]:
         from kormo_plugins.evaluation.generation.decode import Decoder
 
         self._loaded = self._loaded or self.load()
         tokenizer = tokenizer_of(self.model.path)
         ends, rooms = self._loaded.ends, self.model.positions or 1 << 20
         groups: dict[int, list[tuple[int, list[int]]]] = {}
-        for row, conversation in asked.items():
+        for row, conversation in conversations.items():
             ids = self._ids(tokenizer, conversation)
             new = min(sampling.max_tokens, rooms - len(ids))
             if new < min(LEAST_ROOM, sampling.max_tokens):

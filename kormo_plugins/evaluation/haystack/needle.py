@@ -85,12 +85,14 @@ def search(
     """
     lengths, depths, hay = make_ready(model, registry, lengths, depths, haystack)
     tokenizer = tokenizer_of(model.path)
-    asked = reader or _load(model, device)
+    reading_model = reader or _load(model, device)
     cells: list[NeedleCell] = []
     for language in _NEEDLE:
         for length in lengths:
             for depth in depths:
-                tries = [_ask(asked, tokenizer, hay[language], language, length, depth, k) for k in range(TRIES)]
+                tries = [
+                    _ask(reading_model, tokenizer, hay[language], language, length, depth, k) for k in range(TRIES)
+                ]
                 choice = sum(chosen for chosen, _ in tries) / TRIES
                 written = sum(right for _, right in tries) / TRIES
                 cells.append(
@@ -159,7 +161,7 @@ def _hay(
             raise KormoError(
                 where="kormo eval: --haystack",
                 found=f"{len(ids):,} tokens of text",
-                why=f"{tokens:,} are hidden in",
+                why=f"the longest haystack needs {tokens:,} tokens",
                 do="name a longer text, or shorter --lengths",
             )
         return ids
@@ -194,8 +196,8 @@ def _texts(path: Path) -> list[str]:
         raise KormoError(
             where="kormo eval: --haystack",
             found=str(path),
-            why="there is no .txt, .md or .jsonl file",
-            do="name a file, or a folder of such",
+            why="it contains no .txt, .md or .jsonl file",
+            do="name such a file, or a folder of them",
         )
     return texts
 
@@ -224,8 +226,8 @@ def prompt(
         raise KormoError(
             where="kormo eval: --lengths",
             found=f"{length:,} tokens",
-            why="needle and question alone fill this length",
-            do=f"name lengths from {length - room + 8:,} on",
+            why="needle and question alone fill this length, without a haystack",
+            do=f"name lengths of at least {length - room + 8:,}",
         )
     offset = draw.below(max(1, len(hay) - room))
     taken = list(hay[offset : offset + room])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAMES = {"ko": "Korean", "en": "English"}
 SCORES: dict[Literal["choice", "generated"], str] = {
-    "choice": "right number likeliest of ten",
+    "choice": "right number most likely of ten",
     "generated": "right number written",
 }
 
@@ -66,11 +66,11 @@ def figure(found: NeedleRecord) -> Figure:
 def write(found: NeedleRecord, path: Path) -> None:
     """Writes the page atomically; it loads nothing from the network."""
     plots = drawn("needles", "Needles found", "in percent", json.loads(figure(found).to_json()))
-    told = (
+    caption = (
         f"Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
         f"{100 * found['chance']:.0f}% by choice.{escape(_published(found))}"
     )
-    write_page("Needle in a haystack", f"<p>{told}</p><div class=scroll>{plots}</div>", path)
+    write_page("Needle in a haystack", f"<p>{caption}</p><div class=scroll>{plots}</div>", path)
 
 
 def _published(found: NeedleRecord) -> str:

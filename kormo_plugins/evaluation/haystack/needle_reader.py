@@ -65,11 +65,11 @@ class TransformersReader:
         first = self._next.expand(len(continuations), 1, -1)
         logits = torch.cat([first, self._go_on(padded)], dim=1) if longest > 1 else first
         logs = torch.log_softmax(logits, dim=-1)
-        found = []
+        likelihoods = []
         for row, tokens in zip(logs, continuations, strict=True):
             ids = torch.tensor(tokens, device=row.device)[:, None]
-            found.append(float(row[: len(tokens)].gather(1, ids).sum()))
-        return found
+            likelihoods.append(float(row[: len(tokens)].gather(1, ids).sum()))
+        return likelihoods
 
     def write(self, context: list[int], tokens: int) -> list[int]:
         """The greedy continuation."""

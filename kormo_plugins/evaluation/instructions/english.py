@@ -33,6 +33,11 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text)
 
 
+def _sentences(text: str) -> list[str]:
+    """The sentences of a text. A line break ends none, as in the authors' NLTK: a verse of four lines can be one."""
+    return sentences(" ".join(text.split()))
+
+
 def _paragraphs(text: str, arguments: Arguments) -> bool:
     """Number of parts between `***`; an empty part is only allowed, and not counted, at the beginning and the end."""
     parts = re.split(r"\s?\*\*\*\s?", text)
@@ -50,8 +55,8 @@ def _first_word(text: str, arguments: Arguments) -> bool:
 
 
 def _highlighted(text: str, arguments: Arguments) -> bool:
-    single = [found for found in re.findall(r"\*([^\n*]*)\*", text) if found.strip()]
-    double = [found for found in re.findall(r"\*\*([^\n*]*)\*\*", text) if found.strip()]
+    single = [span for span in re.findall(r"\*([^\n*]*)\*", text) if span.strip()]
+    double = [span for span in re.findall(r"\*\*([^\n*]*)\*\*", text) if span.strip()]
     return len(single) + len(double) >= int(arguments["num_highlights"])
 
 
@@ -106,7 +111,7 @@ CHECKS: dict[str, Check] = {
     ),
     "language:response_language": lambda text, a: is_language(text, str(a["language"])),
     "length_constraints:number_sentences": lambda text, a: related(
-        len(sentences(text)), a["relation"], int(a["num_sentences"])
+        len(_sentences(text)), a["relation"], int(a["num_sentences"])
     ),
     "length_constraints:number_paragraphs": _paragraphs,
     "length_constraints:number_words": lambda text, a: related(len(_words(text)), a["relation"], int(a["num_words"])),

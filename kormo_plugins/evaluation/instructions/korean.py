@@ -58,8 +58,8 @@ class Kind:
 
 def _levels(text: str, wanted: str) -> bool:
     """All sentences with a speech level have this one, and at least one sentence has it."""
-    found = [level for one in counts.sentences(counts.prose(text)) if (level := level_of(one)) is not None]
-    return bool(found) and set(found) == {wanted}
+    levels = [level for one in counts.sentences(counts.prose(text)) if (level := level_of(one)) is not None]
+    return bool(levels) and set(levels) == {wanted}
 
 
 def _json(text: str, keys: list[str]) -> bool:
@@ -81,13 +81,15 @@ def _numbered(text: str, count: int) -> bool:
 
 def _acrostic(text: str, word: str) -> bool:
     """A line for each syllable, starting with it (also in the form `무: 무지개가 …`)."""
-    found = [re.sub(r"^[\s\-*\"'“‘]+", "", line) for line in text.strip().splitlines() if line.strip()]
-    return len(found) == len(word) and all(line.startswith(one) for line, one in zip(found, word, strict=True))
+    text_lines = [re.sub(r"^[\s\-*\"'“‘]+", "", line) for line in text.strip().splitlines() if line.strip()]
+    return len(text_lines) == len(word) and all(
+        line.startswith(one) for line, one in zip(text_lines, word, strict=True)
+    )
 
 
 def _first(text: str) -> str:
-    found = counts.eojeols(text)
-    return re.sub(r"[^\w가-힣]+$", "", found[0]) if found else ""
+    words = counts.eojeols(text)
+    return re.sub(r"[^\w가-힣]+$", "", words[0]) if words else ""
 
 
 def _repeated(word: str, times: int) -> str:

@@ -45,15 +45,15 @@ class Item(TypedDict):
 
 def items() -> list[Item]:
     """Every prompt: `key`, `prompt`, `instruction_id_list`, `kwargs` as in IFEval's data, and `oracle`."""
-    found: list[Item] = []
+    prompts: list[Item] = []
     for place in range(3):
         for number, name in enumerate(KINDS):
-            found.append(_item(len(found), TOPICS[(number + 5 * place) % len(TOPICS)], [name], [place]))
+            prompts.append(_item(len(prompts), TOPICS[(number + 5 * place) % len(TOPICS)], [name], [place]))
     for number, shape in enumerate(SHAPES):
         for second, name in enumerate(KEEPING):
             topic = TOPICS[(3 * number + second) % len(TOPICS)]
-            found.append(_item(len(found), topic, [shape, name], [second % 3, number % 3]))
-    return found
+            prompts.append(_item(len(prompts), topic, [shape, name], [second % 3, number % 3]))
+    return prompts
 
 
 def _item(key: int, topic: str, names: list[str], variants: list[int]) -> Item:

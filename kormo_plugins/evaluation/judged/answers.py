@@ -80,8 +80,8 @@ def answer_all(speaker: Speaker, questions: Sequence[Question], sampling: Sampli
                 answers[row].append(text)
                 notes[row].append(note)
     return [
-        Answered(question, tuple(texts), tuple(told))
-        for question, texts, told in zip(questions, answers, notes, strict=True)
+        Answered(question, tuple(texts), tuple(reasons))
+        for question, texts, reasons in zip(questions, answers, notes, strict=True)
     ]
 
 
@@ -106,7 +106,7 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, tuple[s
     file = path / FILE if path.is_dir() else path
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        found = {str(_one_of(row, "id", "question_id")): _texts(row) for row in rows}
+        answers = {str(_one_of(row, "id", "question_id")): _texts(row) for row in rows}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise KormoError(
             where=f"kormo eval: --against {file}",
@@ -114,15 +114,15 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, tuple[s
             why="the answers of the other model are JSON lines with id and answers",
             do="name the answers.jsonl that an evaluation of it wrote, or FastChat's file of its answers",
         ) from None
-    missing = [one.id for one in questions if len(found.get(one.id, ())) < len(one.turns)]
+    missing = [one.id for one in questions if len(answers.get(one.id, ())) < len(one.turns)]
     if missing:
         raise KormoError(
             where=f"kormo eval: --against {file}",
             found=f"no answers to {len(missing)} of {len(questions)} questions ({', '.join(missing[:5])}…)",
-            why="pairs are made of two answers to one question",
+            why="a pair consists of two answers to one question",
             do="evaluate the other model on the same questions first",
         )
-    return found
+    return answers
 
 
 def _one_of(row: dict[str, object], *names: str) -> object:

@@ -66,10 +66,10 @@ def control(question: Question, answers: Sequence[str]) -> Control:
 
 def total(controls: Sequence[Control], questions: Sequence[Question]) -> dict[str, dict[str, float]]:
     """Means of the counts per language."""
-    found = {}
+    by_language = {}
     for language in sorted({one.language for one in questions}):
         rows = [c for c, q in zip(controls, questions, strict=True) if q.language == language]
-        found[language] = summary(
+        by_language[language] = summary(
             {
                 "hangul": [one.hangul for one in rows if one.hangul is not None],
                 "right_language": [float(one.right_language) for one in rows if one.right_language is not None],
@@ -78,4 +78,4 @@ def total(controls: Sequence[Control], questions: Sequence[Question]) -> dict[st
                 "characters": [float(one.characters) for one in rows],
             }
         )
-    return found
+    return by_language

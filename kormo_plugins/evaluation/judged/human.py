@@ -37,6 +37,6 @@ def read_texts(path: Path) -> list[str]:
             where="kormo eval: --human",
             found=str(path),
             why=f"there is no file with the ending {', '.join(ENDINGS)}",
-            do="name a file, or a folder of such",
+            do="name such a file, or a folder of them",
         )
     return texts[:MOST]

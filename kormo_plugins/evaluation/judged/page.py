@@ -23,8 +23,8 @@ CONTROLS = {
     "hangul": "Hangul among letters",
     "right_language": "answers in the language of the question",
     "switches": "foreign words per 100 eojeol",
-    "level_kept": "conversations that keep their speech level",
-    "characters": "characters of a conversation's answers",
+    "level_kept": "conversations with a consistent speech level",
+    "characters": "characters per conversation's answers",
 }
 SHARES = ("hangul", "right_language", "level_kept")
 
@@ -51,9 +51,9 @@ def write_judged_page(
         "Conversations": _conversations(answered, controls, verdicts, others),
     }
     judge = result["judge"]
-    told = f"{text(result['title'])}. Model: {text(result['model'])}. "
-    told += f"Judge: {text(judge['name'])}." if judge else "No judge."
-    return write_page(f"Judged: {result['suite']}", f"<p class=soft>{told}</p>{parts_with_links(parts)}", path)
+    intro = f"{text(result['title'])}. Model: {text(result['model'])}. "
+    intro += f"Judge: {text(judge['name'])}." if judge else "No judge."
+    return write_page(f"Judged: {result['suite']}", f"<p class=soft>{intro}</p>{parts_with_links(parts)}", path)
 
 
 def interval(one: Interval | None, places: int = 2) -> str:
@@ -72,7 +72,7 @@ def _scores(result: JudgedResult) -> str:
         "conversations": number(single["n"]),
         "agreement between repetitions (alpha)": number(single["alpha"]),
         "score against length (rank correlation)": number(single["length_correlation"]),
-        "verdicts that do not count": number(sum(single["not_counted"].values())),
+        "excluded verdicts": number(sum(single["not_counted"].values())),
         "turns without an answer": number(result["unanswered"]),
     }
     top = "".join(f"<div><b>{value}</b><small>{text(name)}</small></div>" for name, value in cards.items())
@@ -96,7 +96,7 @@ def _reasons(part: SingleResult | PairResult) -> str:
     if not part["not_counted"]:
         return ""
     listed = "; ".join(f"{text(reason)}: {count:,}" for reason, count in part["not_counted"].items())
-    return f"<p class=warn>Verdicts that are in no mean, of {part['verdicts']:,}: {listed}.</p>"
+    return f"<p class=warn>Verdicts excluded from the means, of {part['verdicts']:,}: {listed}.</p>"
 
 
 def _pairs(result: JudgedResult) -> str:
@@ -105,11 +105,11 @@ def _pairs(result: JudgedResult) -> str:
         return ""
     rows = [
         ["against", text(pairs["against"])],
-        ["win rate, a tie being half a win", interval(pairs, 3)],
-        ["the same at equal length", number(pairs["length_controlled"], 3)],
+        ["win rate (a tie counts half)", interval(pairs, 3)],
+        ["win rate at equal length", number(pairs["length_controlled"], 3)],
         ["wins, ties, losses", f"{pairs['wins']:,}, {pairs['ties']:,}, {pairs['losses']:,}"],
         ["pairs with the same verdict in both orders", percent(pairs["same_in_both_orders"])],
-        ["wins of the first place less those of the second", percent(pairs["position"])],
+        ["position bias: wins of the first position minus the second", percent(pairs["position"])],
         ["agreement of orders and repetitions (alpha)", number(pairs["alpha"])],
     ]
     return table(["", ""], rows, "-n") + _reasons(pairs)
@@ -156,45 +156,45 @@ def _conversations(
     verdicts: Sequence[Verdict],
     others: Mapping[str, Sequence[str]],
 ) -> str:
-    said: dict[tuple[str, int], list[Verdict]] = defaultdict(list)
+    by_turn: dict[tuple[str, int], list[Verdict]] = defaultdict(list)
     for one in verdicts:
-        said[one.question, one.turn].append(one)
+        by_turn[one.question, one.turn].append(one)
     parts = []
     for conversation, counted in zip(answered, controls, strict=True):
         question = conversation.question
-        scores = [v.score for t in range(len(question.turns)) for v in said[question.id, t] if v.score is not None]
+        scores = [v.score for t in range(len(question.turns)) for v in by_turn[question.id, t] if v.score is not None]
         mean = f"{sum(scores) / len(scores):.2f}" if scores else "–"
         body = f"<p class=soft>{_counts(counted)}</p>"
-        for turn, asked in enumerate(question.turns):
+        for turn, prompt in enumerate(question.turns):
             other = others.get(question.id)
-            body += _turn(asked, conversation, turn, said[question.id, turn], other[turn] if other else None)
+            body += _turn(prompt, conversation, turn, by_turn[question.id, turn], other[turn] if other else None)
         title = f"{question.id} · {question.category} · {LANGUAGES[question.language]} · {mean}"
         parts.append(folded(title, body))
     return "".join(parts)
 
 
 def _counts(counted: Control) -> str:
-    told = [f"Hangul {percent(counted.hangul)}", f"{counted.characters:,} characters"]
+    parts = [f"Hangul {percent(counted.hangul)}", f"{counted.characters:,} characters"]
     if counted.level is not None:
         kept = {True: "kept", False: "not kept", None: "one sentence"}[counted.level_kept]
-        told.append(f"speech level {text(counted.level)}, {kept}")
+        parts.append(f"speech level {text(counted.level)}, {kept}")
     if counted.switched:
-        told.append("foreign words: " + ", ".join(map(text, counted.switched)))
-    return "; ".join(told)
+        parts.append("foreign words: " + ", ".join(map(text, counted.switched)))
+    return "; ".join(parts)
 
 
-def _turn(asked: str, conversation: Answered, turn: int, said: Sequence[Verdict], other: str | None) -> str:
+def _turn(prompt: str, conversation: Answered, turn: int, verdicts: Sequence[Verdict], other: str | None) -> str:
     answer, note = conversation.answers[turn], conversation.notes[turn]
     mark = (
         ""
         if note == "stop"
-        else f" <small class=alert>{'cut at its longest' if note == 'length' else text(note)}</small>"
+        else f" <small class=alert>{'cut at max_tokens' if note == 'length' else text(note)}</small>"
     )
-    left = f"<div><small>answer</small>{mark}<blockquote>{text(answer) or '–'}</blockquote>"
+    answers = f"<div><small>answer</small>{mark}<blockquote>{text(answer) or '–'}</blockquote>"
     if other is not None:
-        left += f"<small>the other model's</small><blockquote>{text(other) or '–'}</blockquote>"
-    right = "".join(f"<small>{_label(one)}</small><blockquote>{_verdict(one)}</blockquote>" for one in said)
-    return f"<h3>{turn + 1}. {text(asked)}</h3><div class=samples>{left}</div><div>{right}</div></div>"
+        answers += f"<small>the other model's</small><blockquote>{text(other) or '–'}</blockquote>"
+    judgements = "".join(f"<small>{_label(one)}</small><blockquote>{_verdict(one)}</blockquote>" for one in verdicts)
+    return f"<h3>{turn + 1}. {text(prompt)}</h3><div class=samples>{answers}</div><div>{judgements}</div></div>"
 
 
 def _label(one: Verdict) -> str:

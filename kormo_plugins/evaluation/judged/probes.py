@@ -41,10 +41,10 @@ answer with filler. [ours] coarse: a good judge stays far below."""
 
 SHOWN = {
     "accuracy": ("planted better answer preferred", "100%"),
-    "accuracy_wrong": ("… over one that is wrong", "100%"),
-    "accuracy_shuffled": ("… over one that is shuffled", "100%"),
-    "accuracy_empty": ("… over one that is empty", "100%"),
-    "accuracy_halved": ("… over one that is halved", "100%"),
+    "accuracy_wrong": ("… over a wrong one", "100%"),
+    "accuracy_shuffled": ("… over a shuffled one", "100%"),
+    "accuracy_empty": ("… over an empty one", "100%"),
+    "accuracy_halved": ("… over half of it", "100%"),
     "first": ("an answer beats itself in the first place", "0%"),
     "second": ("an answer beats itself in the second place", "0%"),
     "position": ("position bias: wins of the first position minus the second", "0%"),
@@ -69,7 +69,7 @@ def probes() -> list[Probe]:
     planted = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     questions = {one.id: one for one in own_questions()}
     good: dict[str, str] = planted["answers"]
-    found = []
+    all_probes = []
     for number, (name, answer) in enumerate(good.items()):
         question = questions[name]
         alike = [one for one in good if questions[one].language == question.language]
@@ -83,19 +83,19 @@ def probes() -> list[Probe]:
             "same": answer,
             "longer": f"{answer} {planted['filler'][question.language]}",
         }
-        found += [Probe(kind, question, answer, text) for kind, text in damaged.items()]
-    return found
+        all_probes += [Probe(kind, question, answer, text) for kind, text in damaged.items()]
+    return all_probes
 
 
 def questions_to_judge(planted: Sequence[Probe]) -> list[Asked]:
     """Every pair in both orders (an answer against itself in one order); the question id is the probe's index."""
-    asked = []
+    questions = []
     for number, probe in enumerate(planted):
         for swapped in (False, True)[: 1 if probe.kind == "same" else 2]:
             first, second = (probe.worse, probe.better) if swapped else (probe.better, probe.worse)
             one = about(probe.question, 0, pair(probe.question, [first], [second], 0), 0, "pair", swapped)
-            asked.append(Asked(str(number), one.kind, 0, swapped, 0, one.messages))
-    return asked
+            questions.append(Asked(str(number), one.kind, 0, swapped, 0, one.messages))
+    return questions
 
 
 def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> JudgeCheck:
@@ -144,25 +144,25 @@ def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: JudgeCh
             groups[probe.question.id].append(one.won)
     interval = mean_with_interval(list(groups.values()))
     mean, low, high = interval["mean"], interval["low"], interval["high"]
-    told: list[str] = []
+    messages: list[str] = []
     if mean is None or low is None or high is None:
-        told.append("this judge cannot be tested: none of its verdicts about planted answers can be read")
+        messages.append("this judge cannot be tested: none of its verdicts about planted answers can be read")
     elif low <= CHANCE:
-        told.append(
+        messages.append(
             f"this judge does not tell better from worse: it preferred the better of two planted answers in "
             f"{mean:.0%} of its readable verdicts (95% interval {low:.0%} to {high:.0%}; guessing gives {CHANCE:.0%})"
         )
     unread, pairs = found["unread"] or 0, found["pairs"] or 0
     if unread > MAX_UNREAD * pairs:
-        told.append(f"{unread:,} of its {pairs:,} verdicts about planted answers cannot be read")
+        messages.append(f"{unread:,} of its {pairs:,} verdicts about planted answers cannot be read")
     position, longer = found["position"], found["longer"]
     if position is not None and abs(position) >= MAX_POSITION:
-        told.append(
-            f"it goes by the place of an answer: wins of the first less those of the second are {position:+.0%}"
-        )
+        messages.append(f"it prefers a position: wins of the first position minus the second are {position:+.0%}")
     if longer is not None and longer >= MAX_LONGER:
-        told.append(f"it goes by length: the same answer with useless filler won {longer:.0%} of its decisions")
-    return told
+        messages.append(
+            f"it prefers longer answers: the same answer with useless filler won {longer:.0%} of its decisions"
+        )
+    return messages
 
 
 def _mean(values: Sequence[float]) -> float | None:

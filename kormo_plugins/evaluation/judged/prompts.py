@@ -70,8 +70,8 @@ def _conversation(question: Question, answers: Sequence[str], turn: int, languag
     user, assistant, _ = _ROLES[language]
     lines = []
     for number in range(turn + 1):
-        said = _unmarked(answers[number]) or NO_ANSWER[language]
-        lines += [f"[{user}]\n{question.turns[number]}", f"[{assistant}]\n{said}"]
+        answer = _unmarked(answers[number]) or NO_ANSWER[language]
+        lines += [f"[{user}]\n{question.turns[number]}", f"[{assistant}]\n{answer}"]
     return "\n\n".join(lines)
 
 
@@ -87,13 +87,13 @@ def _reference(question: Question, turn: int, language: str) -> str:
 
 def read_score(text: str, layout: str) -> float | None:
     """The score in a verdict; None: no score, or outside 1 to 10."""
-    found = (_POINTS if layout == "logickor" else _RATING).findall(text)
-    if not found or not LOWEST <= float(found[-1]) <= HIGHEST:
+    matches = (_POINTS if layout == "logickor" else _RATING).findall(text)
+    if not matches or not LOWEST <= float(matches[-1]) <= HIGHEST:
         return None
-    return float(found[-1])
+    return float(matches[-1])
 
 
 def read_winner(text: str) -> str | None:
     """The winner in a verdict: `A`, `B` or `C` (a tie); None: no winner."""
-    found = _WINNER.findall(text)
-    return str(found[-1]) if found else None
+    matches = _WINNER.findall(text)
+    return str(matches[-1]) if matches else None

@@ -50,11 +50,11 @@ class Question:
 
 def own_questions() -> list[Question]:
     """The forty tasks of this package."""
-    found = []
+    questions = []
     for language in ("ko", "en"):
         rows = yaml.safe_load((FOLDER / f"questions_{language}.yml").read_text(encoding="utf-8"))
-        found += [_question(row, f"questions_{language}.yml", language) for row in rows]
-    return found
+        questions += [_question(row, f"questions_{language}.yml", language) for row in rows]
+    return questions
 
 
 def read_questions(data: Path | None, dataset: str) -> list[Question]:
@@ -70,8 +70,8 @@ def read_questions(data: Path | None, dataset: str) -> list[Question]:
     if data is None or not data.is_dir():
         raise KormoError(
             where="kormo eval: --data",
-            found="nothing" if data is None else f"{data}, which is no folder",
-            why=f"the questions of {dataset} are read from a copy of yours",
+            found="nothing" if data is None else f"{data}, which is not a folder",
+            why=f"the questions of {dataset} are read from a local copy",
             do=f"name a folder with {dataset.split('/')[-1]}/question.jsonl in it",
         )
     folder = find_dataset(data, dataset)
@@ -84,23 +84,23 @@ def read_questions(data: Path | None, dataset: str) -> list[Question]:
         )
     path = _file(folder)
     references = _references(folder)
-    found: list[Question] = []
+    questions: list[Question] = []
     faults = Faults()
     for number, row in enumerate(_rows(path), 1):
         with faults.catch():
-            found.append(_question(row, f"{path}:{number}", None, references))
-    repeated = sorted({one.id for one in found if sum(other.id == one.id for other in found) > 1})
+            questions.append(_question(row, f"{path}:{number}", None, references))
+    repeated = sorted({one.id for one in questions if sum(other.id == one.id for other in questions) > 1})
     if repeated:
         faults.add(
             KormoError(
                 where=str(path),
                 found=f"the ids {', '.join(repeated[:5])} more than once",
-                why="a verdict belongs to one question",
+                why="a verdict is assigned to its question by the id",
                 do="give each question an id of its own",
             )
         )
     faults.raise_any()
-    return found
+    return questions
 
 
 def _file(folder: Path) -> Path:
@@ -114,7 +114,7 @@ def _file(folder: Path) -> Path:
     raise KormoError(
         where=str(folder),
         found="no file of questions",
-        why=f"one of {', '.join(QUESTION_FILES)} with the ending {', '.join(ENDINGS)} is looked for",
+        why=f"one of {', '.join(QUESTION_FILES)} with the ending {', '.join(ENDINGS)} is expected",
         do=f"copy the questions to {folder / 'question.jsonl'}",
     )
 
@@ -129,18 +129,20 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         text = path.read_text(encoding="utf-8")
         rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
     except (OSError, ValueError) as error:
-        raise KormoError(where=str(path), found=in_words(error), why="it cannot be read", do="copy it again") from None
+        raise KormoError(
+            where=str(path), found=in_words(error), why="it cannot be read", do="copy the questions again"
+        ) from None
     yield from rows
 
 
 def _references(folder: Path) -> dict[str, list[str]]:
     """Question id -> correct answers, from the folder `reference_answer`."""
-    found: dict[str, list[str]] = {}
+    references: dict[str, list[str]] = {}
     for path in sorted((folder / "reference_answer").glob("*.jsonl")):
         for row in _rows(path):
             choices = row.get("choices") or [{}]
-            found[str(row.get("question_id"))] = [str(one) for one in choices[0].get("turns") or ()]
-    return found
+            references[str(row.get("question_id"))] = [str(one) for one in choices[0].get("turns") or ()]
+    return references
 
 
 def _question(
@@ -154,7 +156,7 @@ def _question(
             where=where,
             found=f"the columns {', '.join(sorted(map(str, values))) or 'none'}",
             why="a question has an id (question_id, prompt_id or id) and a list of texts (turns, questions or prompt)",
-            do="copy the questions again, or name the columns so",
+            do="copy the questions again, or rename the columns",
         )
     given = next((values[key] for key in ("reference", "references") if values.get(key)), None)
     given = given or (elsewhere or {}).get(str(name)) or []

@@ -81,13 +81,13 @@ def prepare(
     others = read_answers(against, questions) if against is not None else None
     times = repeats(suite, judge)
     if judge is not None and times < suite.repeats:
-        say("a judge on this machine at temperature 0 says the same each time: one verdict on each answer")
+        say("a judge on this machine at temperature 0 is deterministic: each answer gets one verdict")
     turns = sum(len(one.turns) for one in questions)
     planned = turns * times * (1 if others is None else 1 + PAIRS_WITH_ORDERS)
     planned += len(questions_to_judge(probes())) if suite.check_judge else 0
     if judge is not None:
-        told = f"{len(questions)} conversations, {turns} answers"
-        say(f"{suite.title}: {told}; at most {planned:,} questions to the judge")
+        counts = f"{len(questions)} conversations, {turns} answers"
+        say(f"{suite.title}: {counts}; at most {planned:,} questions to the judge")
     if isinstance(judge, ServedSpeaker) and planned > suite.max_requests and not yes:
         raise KormoError(
             where=f"suite {name}: max_requests",
@@ -157,23 +157,23 @@ def _judge(
 ) -> list[Verdict]:
     """Judges all answers and adds scores, comparison and judge test to the result."""
     suite, sampling = wanted.suite, judge_sampling(wanted.suite)
-    asked = list(_questions(wanted, answered))
+    questions = list(_questions(wanted, answered))
     planted = probes() if suite.check_judge else []
     planted_asked = questions_to_judge(planted)
-    count, kept, into, out = cost(judge, [*planted_asked, *asked], sampling)
+    count, kept, into, out = cost(judge, [*planted_asked, *questions], sampling)
     say(
         f"judge {judge.name}: {count:,} requests to send ({kept:,} kept from before), about {into:,} tokens in and "
         f"{out:,} out, {suite.judge.max_tokens * count:,} out at most"
     )
     with _one_message("kormo eval: --judge"):
         tested = ask(judge, planted_asked, sampling, suite.layout)
-        verdicts = ask(judge, asked, sampling, suite.layout)
+        verdicts = ask(judge, questions, sampling, suite.layout)
     result["judge"] = {
         "name": judge.name,
         "layout": suite.layout,
         "repeats": wanted.times,
         "temperature": suite.judge.temperature,
-        "questions": len(asked) + len(planted_asked),
+        "questions": len(questions) + len(planted_asked),
     }
     check = result["judge_check"] = report(planted, tested) if planted else None
     result["judge_doubts"] = doubts(planted, tested, check) if check else []

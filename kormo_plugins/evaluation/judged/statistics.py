@@ -99,8 +99,8 @@ def length_controlled(wins: Sequence[float], differences: Sequence[float]) -> fl
         ridge = 0.05 * float(weights @ weights) / 2  # keeps the weights finite when all pairs are wins
         return float((np.logaddexp(0, logits) - won * logits).mean()) + ridge / len(won)
 
-    found = minimize(loss, np.zeros(2), method="BFGS")
-    return float(1 / (1 + np.exp(-found.x[0])))
+    fit = minimize(loss, np.zeros(2), method="BFGS")
+    return float(1 / (1 + np.exp(-fit.x[0])))
 
 
 def summary(values: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -24,10 +24,17 @@ FOLDER = Path(__file__).parent / "suites"
 class AnswerSettings(Strict):
     """Sampling settings of the evaluated model."""
 
-    max_tokens: int = Field(default=1024, ge=1, description="longest answer, in tokens; a longer one is cut")
-    temperature: float = Field(default=0.0, ge=0, description="0: the likeliest token each time")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="share of probability that is drawn from")
-    seed: int = Field(default=0, description="of the draws")
+    max_tokens: int = Field(
+        default=1024, ge=1, description="maximum length of an answer, in tokens; a longer one is cut"
+    )
+    temperature: float = Field(default=0.0, ge=0, description="sampling temperature of the answers; 0: greedy decoding")
+    top_p: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="nucleus sampling: cumulative probability of the tokens that are sampled from",
+    )
+    seed: int = Field(default=0, description="seed of the sampling")
 
     def sampling(self) -> Sampling:
         """As `Sampling` of the decoder."""
@@ -37,49 +44,62 @@ class AnswerSettings(Strict):
 class JudgeSettings(Strict):
     """The judge: either an endpoint (`url` and `model`) or a local checkpoint (`checkpoint`)."""
 
-    url: str | None = Field(
-        default=None, pattern="^https?://", description="base address of an OpenAI-compatible endpoint"
-    )
-    model: str | None = Field(default=None, description="the judge's name at the endpoint")
-    checkpoint: Path | None = Field(default=None, description="folder of a chat model on this machine")
+    url: str | None = Field(default=None, pattern="^https?://", description="base URL of an OpenAI-compatible endpoint")
+    model: str | None = Field(default=None, description="name of the judge model at the endpoint")
+    checkpoint: Path | None = Field(default=None, description="folder of a chat model that judges on this machine")
     key_variable: str | None = Field(
         default="OPENAI_API_KEY",
-        description="environment variable with the API key; an endpoint on this machine needs none",
+        description="environment variable that holds the API key, required for endpoints on another machine; null: no "
+        "key",
     )
-    temperature: float = Field(default=0.0, ge=0, description="of the judge")
+    temperature: float = Field(default=0.0, ge=0, description="sampling temperature of the judge; 0: greedy decoding")
     max_tokens: int = Field(
-        default=1024, ge=1, description="longest verdict, in tokens; a longer one is counted, unread"
+        default=1024, ge=1, description="maximum length of a verdict, in tokens; a longer one is counted as unreadable"
     )
-    concurrency: int = Field(default=8, ge=1, description="requests at the same time")
-    per_minute: float | None = Field(default=None, gt=0, description="requests per minute; null: no limit")
-    timeout: float = Field(default=120.0, gt=0, description="seconds for one request")
-    retries: int = Field(default=5, ge=0, description="tries after the first")
-    backoff: float = Field(default=1.0, ge=0, description="seconds before the second try, doubled for each further one")
+    concurrency: int = Field(default=8, ge=1, description="maximum number of concurrent requests")
+    per_minute: float | None = Field(default=None, gt=0, description="maximum requests per minute; null: no limit")
+    timeout: float = Field(default=120.0, gt=0, description="timeout of a request, in seconds")
+    retries: int = Field(default=5, ge=0, description="retries of a failed request")
+    backoff: float = Field(
+        default=1.0, ge=0, description="seconds before the first retry, doubled for each further one"
+    )
 
 
 class JudgedSuite(Strict):
     """A judged suite."""
 
-    kind: Literal["judged"] = Field(description="what tells it from a suite of the harness's tasks")
-    title: str = Field(description="one line for people")
+    kind: Literal["judged"] = Field(description="kind of suite, which distinguishes it from a suite of harness tasks")
+    title: str = Field(description="title in tables and reports")
     questions: str = Field(
-        default="own", description="`own`: the forty tasks of this package; else a folder's name under `--data`"
+        default="own",
+        description="`own`: the forty tasks of this package; otherwise the name of a folder under `--data`",
     )
     layout: Literal["mt_bench", "logickor"] = Field(
-        default="mt_bench", description="how the judge is asked and its verdict is read: `[[n]]`, or `점수: n`"
+        default="mt_bench",
+        description="prompt of the judge and format of its verdict: mt_bench with `[[n]]`, logickor with `점수: n`",
     )
-    repeats: int = Field(default=2, ge=1, description="verdicts on each answer, with different seeds of the judge")
-    answers: AnswerSettings = Field(default_factory=AnswerSettings, description="how the model answers")
-    judge: JudgeSettings = Field(default_factory=JudgeSettings, description="who judges")
-    check_judge: bool = Field(default=True, description="ask the judge about planted answers too, and measure its bias")
+    repeats: int = Field(default=2, ge=1, description="verdicts per answer, each with another seed of the judge")
+    answers: AnswerSettings = Field(
+        default_factory=AnswerSettings, description="sampling settings of the evaluated model"
+    )
+    judge: JudgeSettings = Field(default_factory=JudgeSettings, description="the judge and its requests")
+    check_judge: bool = Field(
+        default=True, description="also have the judge compare planted answers, to measure its bias"
+    )
     max_requests: int = Field(
-        default=1000, ge=1, description="most requests that are sent to an endpoint without `--yes`"
+        default=1000, ge=1, description="number of requests to an endpoint above which `--yes` is required"
     )
     human: Path | None = Field(
-        default=None, description="Korean text that people wrote (.txt, .md, .jsonl), measured beside the answers"
+        default=None,
+        description="human-written Korean text (.txt, .md, .jsonl) whose statistics are shown beside those of the "
+        "answers; null: none",
     )
-    cache: Path = Field(default=Path("artifacts/answers"), description="folder of answers and verdicts, by their hash")
-    published: str | None = Field(default=None, description="row of published.yml that the score is compared with")
+    cache: Path = Field(
+        default=Path("artifacts/answers"), description="folder in which answers and verdicts are cached by their hash"
+    )
+    published: str | None = Field(
+        default=None, description="row of published.yml with which the score is compared; null: none"
+    )
 
 
 def judged_names() -> list[str]:

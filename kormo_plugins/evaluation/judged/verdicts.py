@@ -91,17 +91,17 @@ def about(
     return Asked(question.id, kind, turn, swapped, repeat, tuple(tuple(one.items()) for one in messages))
 
 
-def cost(judge: Judge, asked: Iterable[Asked], sampling: Callable[[int], Sampling]) -> tuple[int, int, int, int]:
+def cost(judge: Judge, questions: Iterable[Asked], sampling: Callable[[int], Sampling]) -> tuple[int, int, int, int]:
     """Estimates requests to send, cached requests, input tokens, and typical output tokens. Identical questions (two
     equal answers, in either order) are sent once."""
-    once = {(one.messages, one.repeat): one for one in asked}.values()
+    once = {(one.messages, one.repeat): one for one in questions}.values()
     open_ones = [one for one in once if not judge.has(one.conversation, sampling(one.repeat))]
     size = sum(len(turn["content"].encode()) for one in open_ones for turn in one.conversation)
     count = len(open_ones)
     return count, len(once) - count, int(size / BYTES_PER_TOKEN), USUAL_VERDICT * count
 
 
-def ask(judge: Judge, asked: Sequence[Asked], sampling: Callable[[int], Sampling], layout: str) -> list[Verdict]:
+def ask(judge: Judge, questions: Sequence[Asked], sampling: Callable[[int], Sampling], layout: str) -> list[Verdict]:
     """All verdicts, in order.
 
     Args:
@@ -111,11 +111,11 @@ def ask(judge: Judge, asked: Sequence[Asked], sampling: Callable[[int], Sampling
         Unreachable: the judge's endpoint does not answer.
     """
     verdicts: dict[int, Verdict] = {}
-    for repeat in sorted({one.repeat for one in asked}):
-        places = [place for place, one in enumerate(asked) if one.repeat == repeat]
-        replies = judge.reply([asked[place].conversation for place in places], sampling(repeat))
+    for repeat in sorted({one.repeat for one in questions}):
+        places = [place for place, one in enumerate(questions) if one.repeat == repeat]
+        replies = judge.reply([questions[place].conversation for place in places], sampling(repeat))
         for place, reply in zip(places, replies, strict=True):
-            one = asked[place]
+            one = questions[place]
             if isinstance(reply, Reject):
                 verdicts[place] = _verdict(one, None, None, "", reply.reason)
                 continue
@@ -125,7 +125,7 @@ def ask(judge: Judge, asked: Sequence[Asked], sampling: Callable[[int], Sampling
             if missing and reply.finish == "length":
                 missing = CUT
             verdicts[place] = _verdict(one, score, winner, reply.text, missing)
-    return [verdicts[place] for place in range(len(asked))]
+    return [verdicts[place] for place in range(len(questions))]
 
 
 def _verdict(one: Asked, score: float | None, winner: str | None, text: str, reason: str) -> Verdict:

@@ -63,8 +63,8 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
         raise KormoError(
             where=str(path),
             found="no tokenizer",
-            why=f"there is no {', '.join(TOKENIZERS)}, and text must become this model's ids",
-            do="copy the tokenizer's files into the folder (`kormo export` and every run of ours put them there)",
+            why=f"there is no {', '.join(TOKENIZERS)}, and prompts are encoded with it",
+            do="copy the tokenizer's files into the folder (`kormo export` and every finished run include them)",
         )
     check_marked(path)
     register(registry)
@@ -116,7 +116,7 @@ def _config(path: Path) -> dict[str, object]:
         raise KormoError(
             where=str(file),
             found="no configuration of a model",
-            why="it is no JSON object with a model_type",
+            why="it is not a JSON object with a model_type",
             do="copy the checkpoint again",
         )
     if (path / "adapter_config.json").is_file():
@@ -144,7 +144,7 @@ def _loadable(path: Path, family: str) -> None:
         raise KormoError(
             where=f"{path}: model_type",
             found=repr(family),
-            why="transformers does not have it, and code from a model folder is not run",
+            why="transformers does not know it, and code from a model folder is never run",
             do="install the plugin that provides this family, or score its `export/`, the plain Llama layout",
         )
 

@@ -98,14 +98,14 @@ class ServedModel(LM):
         Raises:
             KormoError: the endpoint does not answer, or refused a request after all retries.
         """
-        asked = [self._request(*request.args) for request in requests]
+        completions = [self._request(*request.args) for request in requests]
         draws: Counter[str] = Counter()
-        for request, one in zip(requests, asked, strict=True):  # repeated prompts get independent samples
+        for request, one in zip(requests, completions, strict=True):  # repeated prompts get independent samples
             one["seed"] = draws[request.args[0]]
             draws[request.args[0]] += 1
         try:
             complete = partial(self.served.client.complete, route=TEXT)
-            answers = list(in_order(complete, asked, self.served.concurrency))
+            answers = list(in_order(complete, completions, self.served.concurrency))
         except Unreachable as error:
             raise unreachable("kormo eval: --endpoint", error) from None
         return [self._text(request, answer) for request, answer in zip(requests, answers, strict=True)]

@@ -21,8 +21,9 @@ def markdown(record: AblationRecord) -> str:
         "",
     ]
     for variant, changes in record["variants"].items():
-        told = ", ".join(code(f"{key}: {value}") for key, value in changes.items()) or "the base as it is"
-        lines.append(f"- **{plain(variant)}**: {told}")
+        description = ", ".join(code(f"{key}: {value}") for key, value in changes.items()) or "the base as it is"
+        lines.append(f"- **{plain(variant)}**: {description}")
+    lines += [f"- **Warning**: {plain(line)}" for line in record.get("warnings", [])]
     for name, table in record["table"].items():
         better = record["measures"][name]["better"]
         lines += ["", f"## {plain(name)} ({better} is better)", ""]
@@ -42,8 +43,8 @@ def markdown(record: AblationRecord) -> str:
     ]
     for cell in record["cells"]:
         numbers = " | ".join(number(cell["measures"].get(name)) for name in record["measures"])
-        told = f"{plain(cell['variant'])} | {cell['seed']} | {cell['state']} | {cell['seconds']:.0f}"
-        lines.append(f"| {told} | {numbers} |")
+        description = f"{plain(cell['variant'])} | {cell['seed']} | {cell['state']} | {cell['seconds']:.0f}"
+        lines.append(f"| {description} | {numbers} |")
     return "\n".join(lines) + "\n"
 
 

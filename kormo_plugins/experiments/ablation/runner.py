@@ -22,6 +22,7 @@ from pathlib import Path
 from kormo_plugins.console.child_log import length, raise_full_disk, told_in
 from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.experiments.ablation.indistinct import indistinct
 from kormo_plugins.experiments.ablation.markdown import markdown
 from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
 from kormo_plugins.experiments.ablation.statistics import compare
@@ -85,14 +86,15 @@ class Ablation:
         for name in self.spec.measure:
             results: dict[str, dict[int, float]] = {variant: {} for variant in self.spec.variants}
             for cell in self.cells:
-                found = self.outcomes.get(cell.hash)
-                if found is not None and name in found.measures:
-                    results[cell.variant][cell.seed] = found.measures[name]
+                outcome = self.outcomes.get(cell.hash)
+                if outcome is not None and name in outcome.measures:
+                    results[cell.variant][cell.seed] = outcome.measures[name]
             tables[name] = compare(results, self.spec.reference)
         return tables
 
     def record(self) -> AblationRecord:
         """The record as JSON values."""
+        cells = [self._cell(cell) for cell in self.cells]
         return {
             "ablation": str(self.path),
             "question": self.spec.question,
@@ -103,9 +105,18 @@ class Ablation:
                 for name, one in self.spec.measure.items()
             },
             "variants": {variant: {**self.spec.changes, **own} for variant, own in self.spec.variants.items()},
-            "cells": [self._cell(cell) for cell in self.cells],
+            "cells": cells,
             "table": self.table(),
+            "warnings": indistinct(self._finished(cells)),
         }
+
+    def _finished(self, cells: Sequence[CellRecord]) -> dict[str, dict[int, CellRecord]]:
+        """Variant -> seed -> cell with measures."""
+        finished: dict[str, dict[int, CellRecord]] = {variant: {} for variant in self.spec.variants}
+        for cell in cells:
+            if cell["measures"]:
+                finished[cell["variant"]][cell["seed"]] = cell
+        return finished
 
     def _cell(self, cell: Cell) -> CellRecord:
         outcome = self.outcomes.get(cell.hash, Outcome("not started"))
@@ -149,7 +160,7 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         late = budget is not None and time.monotonic() - start > 60 * budget
         found = run_cell(cell, folder, train, partial(titled, log, title), may_start=not late)
         if found is None:
-            log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
+            log(f"{title}: not started, the budget of {budget:g} minutes is used up; run the command again to continue")
             continue
         outcome = found
         if outcome.state in ("trained", "reused"):
@@ -160,7 +171,8 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         if outcome.state == "preempted":
             return EXIT_PREEMPTED
         code = max(code, int(outcome.state == "failed"))
-    save(ablation)
+    for line in save(ablation).get("warnings", []):
+        log(f"warning: {line}")
     return code
 
 
@@ -217,12 +229,13 @@ def _documents_of(recipe: Recipe) -> dict[str, str]:
     return _known[key]
 
 
-def save(ablation: Ablation) -> None:
-    """Writes `ablation.json`, `ablation.md` and `ablation.html`."""
+def save(ablation: Ablation) -> AblationRecord:
+    """Writes `ablation.json`, `ablation.md` and `ablation.html`; returns the record."""
     record = ablation.record()
     write_json(ablation.out / STATE, sealed({"format": SEALED, **record}))
     write_text(ablation.out / "ablation.md", markdown(record))
     write_ablation(record, ablation.out / "ablation.html")
+    return record
 
 
 def _told(outcome: Outcome) -> str:
@@ -244,7 +257,7 @@ def _seconds(folder: Path) -> float:
     path = folder / CELL
     if not path.is_file():
         return 0.0
-    fix = f"remove {path}: the cell's result is measured again"
+    fix = f"remove {path}: the result of the cell will be measured again"
     record = read_object(path, missing=("the cell was trained", fix), fix=fix)
     check_shape(path, record, {"seconds": (int, float)}, fix)
     return float(record.get("seconds", 0.0))
@@ -268,8 +281,8 @@ def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
 
 
 def _last_line(log: Path, begin: int) -> str:
-    if (told := told_in(log, begin)) is not None:
-        return f"{told.where}: {told.found}"
+    if (error := told_in(log, begin)) is not None:
+        return f"{error.where}: {error.found}"
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "(nothing)")
 
@@ -281,7 +294,7 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
         KormoError: its metrics have no such key; the message says which they have.
     """
     lines = read_metrics(unchanged(folder / METRICS))
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for name, measure in wanted.items():
         values = [float(line[measure.metric]) for line in lines if measure.metric in line]
         if not values:
@@ -290,11 +303,11 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
                 where=f"measure.{name}.metric",
                 found=repr(measure.metric),
                 why=f"{folder / METRICS} has no such key; it has: {', '.join(known)}",
-                do=closest(measure.metric, known, "name one of them, or switch on what would log it"),
+                do=closest(measure.metric, known, "name one of them, or enable the monitor that logs it"),
             )
         tail = values[-measure.last :]
-        found[name] = sum(tail) / len(tail)
-    return found
+        measured[name] = sum(tail) / len(tail)
+    return measured
 
 
 def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:

@@ -51,9 +51,13 @@ DECIDES_NOTHING = (
 class Measure(Strict):
     """One number of a finished run."""
 
-    metric: str = Field(description="its key in metrics.jsonl")
-    last: int = Field(default=1, ge=1, description="mean of so many last values; a loss jumps from step to step")
-    better: Literal["lower", "higher"] = Field(default="lower", description="which way is better")
+    metric: str = Field(description="key of the value in metrics.jsonl")
+    last: int = Field(
+        default=1,
+        ge=1,
+        description="number of last logged values that are averaged, as a loss varies from step to step",
+    )
+    better: Literal["lower", "higher"] = Field(default="lower", description="whether lower or higher values are better")
 
     @field_validator("metric")
     @classmethod
@@ -64,20 +68,30 @@ class Measure(Strict):
 class AblationSpec(Strict):
     """The whole file."""
 
-    question: str = Field(description="what is to be found out, in one sentence")
-    base: Path = Field(description="the recipe that every cell extends, relative to this file")
-    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="dotted keys set in every cell")
-    variants: dict[str, dict[str, object]] = Field(min_length=1, description="name -> dotted keys set in that variant")
-    baseline: str | None = Field(default=None, description="the variant that others are compared with; null: the first")
-    seeds: tuple[int, ...] = Field(min_length=1, description="each variant is trained once with each")
-    budget_minutes: float | None = Field(default=None, gt=0, description="no further cell is started after it")
+    question: str = Field(description="question that the ablation answers, in one sentence")
+    base: Path = Field(description="recipe that every cell extends, relative to this file")
+    changes: dict[str, object] = Field(
+        default_factory=dict, alias="set", description="dotted recipe keys set in every cell"
+    )
+    variants: dict[str, dict[str, object]] = Field(
+        min_length=1, description="name -> dotted recipe keys set in that variant"
+    )
+    baseline: str | None = Field(default=None, description="variant that the others are compared with; null: the first")
+    seeds: tuple[int, ...] = Field(min_length=1, description="seeds; every variant is trained once with each")
+    budget_minutes: float | None = Field(
+        default=None, gt=0, description="minutes after which no further cell is started; null: no limit"
+    )
     measure: dict[str, Measure] = Field(
-        min_length=1, description="name in the table -> what is compared; most telling first"
+        min_length=1, description="name in the table -> measured value, most important first"
     )
     launcher: Literal["accelerate", "torchrun"] | None = Field(
-        default=None, description="Axolotl's launcher for each cell; null: cells share one process's start-up"
+        default=None,
+        description="Axolotl's launcher for each cell; null: cells are forked from one process that has imported the "
+        "libraries",
     )
-    launcher_args: tuple[str, ...] = Field(default=(), description="options of the launcher (--nproc_per_node=8)")
+    launcher_args: tuple[str, ...] = Field(
+        default=(), description="options passed to the launcher (--nproc_per_node=8)"
+    )
 
     @model_validator(mode="after")
     def _sound(self) -> AblationSpec:

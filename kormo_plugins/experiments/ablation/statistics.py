@@ -51,8 +51,8 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Compar
     if not seeds:
         return None
     differences = [values[seed] - baseline[seed] for seed in seeds]
-    told = summary(differences)
-    mean, sd, n = told["mean"] or 0.0, told["sd"], len(differences)
+    statistics = summary(differences)
+    mean, sd, n = statistics["mean"] or 0.0, statistics["sd"], len(differences)
     if sd is None:
         return Comparison(n, mean)
     if sd == 0.0:  # all differences are equal: t is infinite, or there is no difference
@@ -84,20 +84,20 @@ def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[s
     """
     table: dict[str, Row] = {}
     against = {name: paired(values, results[baseline]) for name, values in results.items() if name != baseline}
-    tested = [name for name, found in against.items() if found is not None and found.p is not None]
+    tested = [name for name, comparison in against.items() if comparison is not None and comparison.p is not None]
     corrected = dict(zip(tested, holm([float(against[n].p) for n in tested]), strict=True))  # type: ignore[union-attr, arg-type]
     for name, values in results.items():
         found_values = list(values.values())
-        told = summary(found_values) if found_values else Summary(mean=None, sd=None, n=0)
-        row = Row(mean=told["mean"], sd=told["sd"], n=told["n"])
-        found = against.get(name)
-        if found is not None:
+        statistics = summary(found_values) if found_values else Summary(mean=None, sd=None, n=0)
+        row = Row(mean=statistics["mean"], sd=statistics["sd"], n=statistics["n"])
+        comparison = against.get(name)
+        if comparison is not None:
             row["against"] = {
-                "pairs": found.pairs,
-                "difference": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
+                "pairs": comparison.pairs,
+                "difference": comparison.difference,
+                "low": comparison.low,
+                "high": comparison.high,
+                "p": comparison.p,
                 "p_holm": corrected.get(name),
             }
         table[name] = row

@@ -100,15 +100,15 @@ def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Rec
     for stage in select(chain, first, only):
         entry = record.entry(stage.name)
         if stage.before in waiting:
-            entry.status, entry.why = "would follow", f"trained if {stage.before} comes out otherwise than before"
+            entry.status, entry.why = "would follow", f"trained if the model of {stage.before} changes"
             if not chain_state.holds_a_run(stage.out):
                 entry.status, entry.why = "would train", "not trained yet"
             waiting.add(stage.name)
             continue
-        found = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe.identity_plan()))
-        words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train anew"}
-        entry.status, entry.why = words[found.action], found.why
-        if found.action == "skip":
+        verdict = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe.identity_plan()))
+        words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train again"}
+        entry.status, entry.why = words[verdict.action], verdict.why
+        if verdict.action == "skip":
             entry.finished("skipped", stage.out)
         else:
             waiting.add(stage.name)
@@ -155,29 +155,32 @@ def _run_stage(
     log: Callable[[str], None],
 ) -> None:
     now = stage_identity.stage_identity(stage.recipe.identity_plan())
-    found = chain_state.verdict(stage.recipe, now)
-    entry.why, entry.identity = found.why, now["hash"]
-    if found.action == "skip":
+    verdict = chain_state.verdict(stage.recipe, now)
+    entry.why, entry.identity = verdict.why, now["hash"]
+    if verdict.action == "skip":
         entry.finished("skipped", stage.out)
-        log(f"{stage.name}: skipped, {found.why}")
+        log(f"{stage.name}: skipped, {verdict.why}")
         return
     with _held(stage.out.parent / f".{stage.out.name}.lease", str(stage.out), log):
-        if found.action == "replace":
+        if verdict.action == "replace":
             aside = chain_state.set_aside(stage.out)
             entry.aside = str(aside)
-            log(f"{stage.name}: {found.why}; the old result is kept as {aside}")
+            log(f"{stage.name}: {verdict.why}; the old result is kept as {aside}")
         recipe = write(stage.recipe, stage.changes, chain.folder / "recipes" / f"{stage.name}.yml")
         words = list(command(chain, stage, recipe))
         entry.log = str(chain.folder / "logs" / f"{stage.name}.log")
-        entry.started(found.action)
-        log(f"{stage.name}: {'goes on' if found.action == 'resume' else 'training'}, {found.why}; log in {entry.log}")
+        entry.started(verdict.action)
+        log(
+            f"{stage.name}: {'resuming' if verdict.action == 'resume' else 'training'}, {verdict.why}; log in "
+            f"{entry.log}"
+        )
         begin = length(Path(entry.log))
         for attempt in range(chain.file.restarts + 1):
             entry.attempts = attempt + 1
             record.save()
             status = _train(stage, words, Path(entry.log), signals, log)
             if status == EXIT_PREEMPTED and not signals.seen and attempt < chain.file.restarts:
-                log(f"{stage.name}: preempted; started again ({attempt + 1} of {chain.file.restarts})")
+                log(f"{stage.name}: preempted; restart {attempt + 1} of {chain.file.restarts}")
                 continue
             break
     if status not in (0, EXIT_PREEMPTED):
@@ -197,7 +200,7 @@ def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, object], log:
     if status == 0:
         reason = chain_state.unfinished(stage.recipe) or ""
         if not reason and stage_identity.recorded(stage.out).get("hash") != now["hash"]:
-            reason = "the model in its folder is of another recipe"
+            reason = "the model in its folder was trained from another recipe"
     entry.finished("failed" if reason else "trained", stage.out)
     if reason:
         entry.why = reason
@@ -223,37 +226,40 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
             left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
         if signals.seen:  # received between two stages
             tell([signals.process.pid], signals.seen[-1])
-        told = time.monotonic()
+        last_report = time.monotonic()
         while (status := signals.process.poll()) is None:
             time.sleep(POLL)
-            if time.monotonic() - told >= TELL_EVERY:
-                told = time.monotonic()
+            if time.monotonic() - last_report >= TELL_EVERY:
+                last_report = time.monotonic()
                 log(f"{stage.name}: {Record.progress(stage.out)}")
     signals.process = None
     left_behind.unlink(missing_ok=True)
     marker = stage.out / PREEMPTED
     hidden = status != 0 and marker.is_file() and marker.stat().st_mtime >= begun - 1
-    asked = bool(signals.seen) and status != 0
-    return EXIT_PREEMPTED if hidden or asked else status
+    interrupted = bool(signals.seen) and status != 0
+    return EXIT_PREEMPTED if hidden or interrupted else status
 
 
 def _wait_for(left_behind: Path, words: Sequence[str], log: Callable[[str], None]) -> None:
     """Waits for the stage of a killed run, which may still be writing its checkpoint."""
-    told = False
+    announced = False
     while left_behind.is_file() and _runs(left_behind, words):
-        if not told:
-            log(f"a killed run left this stage behind (process {left_behind.read_text().strip()}); waiting for its end")
-            told = True
+        if not announced:
+            log(
+                f"this stage is still running as process {left_behind.read_text().strip()} of a killed run; waiting "
+                "for it to end"
+            )
+            announced = True
         time.sleep(POLL)
 
 
 def _runs(left_behind: Path, words: Sequence[str]) -> bool:
     try:
         pid = int(left_behind.read_text(encoding="utf-8"))
-        told = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except (OSError, ValueError):
         return False
-    return set(words[1:]) <= set(told)  # the process id may have been reused
+    return set(words[1:]) <= set(arguments)  # the process id may have been reused
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:

@@ -40,11 +40,18 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 class StageFile(Strict):
     """One stage as written."""
 
-    name: str = Field(pattern=NAME, description="name of the stage, for --from, --only, logs and the table")
-    recipe: str = Field(description="the recipe, relative to the chain's file, or kormo:NAME")
-    set: dict[str, object] = Field(default_factory=dict, description="dotted key -> value, over the recipe")
+    name: str = Field(pattern=NAME, description="name of the stage in --from, --only, logs and the table")
+    recipe: str = Field(
+        description="recipe of the stage, relative to the chain's file, or kormo:NAME for one that comes with the "
+        "package"
+    )
+    set: dict[str, object] = Field(
+        default_factory=dict, description="dotted recipe key -> value that replaces the recipe's"
+    )
     from_: str | None = Field(
-        default=None, alias="from", description="name of the stage whose model it takes; null: the recipe's from_run"
+        default=None,
+        alias="from",
+        description="name of an earlier stage whose model this one starts from; null: kormo.from_run of the recipe",
     )
 
 
@@ -52,20 +59,23 @@ class ChainFile(Strict):
     """The whole file."""
 
     name: str = Field(pattern=NAME, description="name of the chain")
-    stages: tuple[StageFile, ...] = Field(min_length=1, description="the stages, in order")
+    stages: tuple[StageFile, ...] = Field(min_length=1, description="stages in the order in which they run")
     set: dict[str, object] = Field(
-        default_factory=dict, description="dotted key -> value, over every recipe; a stage's own `set` wins"
+        default_factory=dict, description="dotted recipe key -> value in every stage; a stage's own `set` wins"
     )
     folder: Path | None = Field(
-        default=None, description="where chain.json, logs and resolved recipes go; null: outputs/chains/NAME"
+        default=None, description="folder of chain.json, logs and resolved recipes; null: outputs/chains/NAME"
     )
     launcher: Literal["python", "torchrun", "accelerate"] = Field(
-        default="python", description="how `axolotl train` starts its processes; python: one process"
+        default="python",
+        description="launcher with which `axolotl train` starts its processes; python: a single process",
     )
-    nproc_per_node: int = Field(default=1, ge=1, description="processes of a stage (torchrun)")
-    launcher_options: tuple[str, ...] = Field(default=(), description="further options for the launcher")
+    nproc_per_node: int = Field(
+        default=1, ge=1, description="processes per node of every stage; more than 1 needs another launcher than python"
+    )
+    launcher_options: tuple[str, ...] = Field(default=(), description="additional options passed to the launcher")
     restarts: int = Field(
-        default=3, ge=0, description="how often a stage that was preempted (exit status 75) is started again"
+        default=3, ge=0, description="maximum number of restarts of a stage that was preempted (exit status 75)"
     )
 
 
@@ -117,7 +127,7 @@ class Chain:
         raise KormoError(
             where=str(self.path),
             found=f"the stage {name!r}",
-            why="the chain has none of that name",
+            why="the chain has no stage of that name",
             do=closest(name, names) or f"its stages are: {', '.join(names)}",
         )
 
@@ -137,7 +147,7 @@ def load_chain(path: Path) -> Chain:
         raise KormoError(
             where=f"{path}: nproc_per_node",
             found=str(file.nproc_per_node),
-            why="the launcher python starts one process",
+            why="the launcher python starts a single process",
             do="set launcher: torchrun",
         )
     stages: list[Stage] = []
@@ -165,7 +175,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
             raise KormoError(
                 where=f"{where}.from",
                 found=f"{entry.from_} beside set: {FROM_RUN}",
-                why="it says twice, and differently, which model the stage starts from",
+                why="the two name different models for the stage to start from",
                 do="remove one of the two",
             )
         changes[FROM_RUN] = str(source.out)
@@ -184,7 +194,7 @@ def _check_inputs(chain: Chain, stage: Stage) -> None:
             raise KormoError(
                 where=recipe.resolved.where(FROM_RUN),
                 found=str(given),
-                why=f"the stage {later.name!r} makes it, and comes later",
+                why=f"the stage {later.name!r} writes this model, and comes later",
                 do=f"put {later.name} before {stage.name} in {chain.path}",
             )
         assert recipe.earlier_run is not None
@@ -207,7 +217,7 @@ def _same_shape(stage: Stage, before: Stage) -> None:
             raise KormoError(
                 where=stage.recipe.resolved.where(f"kormo.architecture.{key}"),
                 found=f"{key} {mine} in stage {stage.name}",
-                why=f"it takes the model of {before.name}, whose {key} is {theirs}",
+                why=f"it starts from the model of {before.name}, whose {key} is {theirs}",
                 do="extend the same size file in both",
             )
 

@@ -46,7 +46,7 @@ def verdict(recipe: Recipe, now: dict[str, object]) -> Verdict:
         return Verdict("train", "not trained yet")
     before = recorded(out)
     if not before:
-        return Verdict("replace", "the folder does not say what it was trained from")
+        return Verdict("replace", "the folder does not record what it was trained from")
     if before.get("hash") != now["hash"]:
         return Verdict("replace", "; ".join(_differences(recipe, before, now)))
     reason = unfinished(recipe)
@@ -67,7 +67,7 @@ def unfinished(recipe: Recipe) -> str | None:
         return f"{holder} on it"
     reason = fault(out, hashes=False)
     if reason is not None:
-        return "it was stopped before its end" if not (out / MARKER).is_file() else reason
+        return "it was stopped before it finished" if not (out / MARKER).is_file() else reason
     exported = recipe.block.export and not recipe.get("adapter") and plain_family(recipe, out) is not None
     if exported and not (out / "export" / "config.json").is_file():
         return "its export/ is missing"
@@ -96,21 +96,21 @@ def weights_of(out: Path) -> str | None:
 def reached(out: Path) -> str:
     """The checkpoint from which an unfinished stage will resume."""
     whole = [folder for folder in checkpoints(out) if (folder / MARKER).is_file()]
-    return f"goes on from {whole[-1].name}" if whole else "no whole checkpoint yet, so from its beginning"
+    return f"resumes from {whole[-1].name}" if whole else "starts over, as there is no whole checkpoint yet"
 
 
 def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Describes how the stage differs from the run in the folder."""
-    found: list[str] = []
+    reasons: list[str] = []
     if before.get("recipe") != now["recipe"]:
         keys = changed_keys(recipe.identity_plan(), recipe.output_dir)
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        found.append("the recipe changed" + (f" ({', '.join(keys[:3])}{more})" if keys else ""))
+        reasons.append("the recipe changed" + (f" ({', '.join(keys[:3])}{more})" if keys else ""))
     for part in ("documents", "files"):
         old, new = before.get(part) or {}, now[part]
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-        if names and not (part == "documents" and found and set(old) != set(new)):
-            found.append(f"{part} changed ({', '.join(names[:3])})")
+        if names and not (part == "documents" and reasons and set(old) != set(new)):
+            reasons.append(f"{part} changed ({', '.join(names[:3])})")
     if before.get("before") != now["before"]:
-        found.append("the model that it starts from is another")
-    return found or ["what it depends on changed"]
+        reasons.append("the model that it starts from changed")
+    return reasons or ["something that it depends on changed"]

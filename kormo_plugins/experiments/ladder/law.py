@@ -77,8 +77,8 @@ class Law:
         """E, A, α, B, β and η, without those that were not fitted."""
         e, a, alpha, b, beta, eta = self.theta
         n, d = self.centre
-        found = (np.exp(e), np.exp(a + alpha * n), alpha, np.exp(b + beta * d), beta, np.exp(eta))
-        return {name: float(value) for name, value, free in zip(NAMES, found, self.free, strict=True) if free}
+        parameters = (np.exp(e), np.exp(a + alpha * n), alpha, np.exp(b + beta * d), beta, np.exp(eta))
+        return {name: float(value) for name, value, free in zip(NAMES, parameters, self.free, strict=True) if free}
 
 
 @dataclass(frozen=True)
@@ -154,14 +154,14 @@ def _check(points: Sequence[Point]) -> None:
         raise KormoError(
             where=f"the run {bad.run}",
             found=f"a loss of {bad.loss} after {bad.tokens:g} tokens",
-            why="the law is fitted to logarithms",
-            do="leave the run out, and find out why it diverged",
+            why="the law is fitted to the logarithm of the loss, which must be finite and positive",
+            do="exclude the run, and find out why it diverged",
         )
     if len(sizes) < LEAST_SIZES + 1 or len(points) < len(NAMES):
         raise KormoError(
             where="the points of a scaling law",
             found=f"{len(points)} of {len(sizes)} sizes in {len(runs)} runs",
-            why=f"the curve in the number of parameters needs {LEAST_SIZES} sizes, and one is left out in turn",
+            why=f"the curve over the number of parameters needs {LEAST_SIZES} sizes even when one is left out in turn",
             do="train more sizes",
         )
 

@@ -44,7 +44,7 @@ def read(folder: Path) -> list[PredictionLine]:
     Raises:
         KormoError: a line was modified; the message names it.
     """
-    path, previous, found = folder / FILE, "", []
+    path, previous, predictions = folder / FILE, "", []
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for number, text in enumerate(lines, 1):
         try:
@@ -55,13 +55,13 @@ def read(folder: Path) -> list[PredictionLine]:
         if not sound:
             raise KormoError(
                 where=f"{path}: line {number}",
-                found="a prediction that is not the one that was written, or stands in another place",
+                found="a prediction that was changed or moved after it was written",
                 why="a prediction counts only if it cannot be changed once the outcome is known",
-                do="take the file back from a copy, or begin another ladder with --out",
+                do="restore the file from a copy, or start another ladder with --out",
             )
         previous = line["sha256"]
-        found.append(line)
-    return found
+        predictions.append(line)
+    return predictions
 
 
 def _hash(line: Mapping[str, object]) -> str:

@@ -87,7 +87,7 @@ class Ladder:
                 where=f"{self.path}: metric",
                 found=repr(metric),
                 why=f"{self.folder(rung) / METRICS} has no such key; it has: {', '.join(known)}",
-                do=closest(metric, known, "name one of them, or switch on what would log it"),
+                do=closest(metric, known, "name one of them, or enable the monitor that logs it"),
             )
         steps = sorted(losses) if self.spec.points == "all" else sorted(losses)[-1:]
         name = f"{rung.cell.variant}, seed {rung.cell.seed}"
@@ -141,7 +141,7 @@ def _run(ladder: Ladder, log: Callable[[str], None], train: Train) -> int:
         late = budget is not None and time.monotonic() - start > 60 * budget
         outcome = run_cell(cell, ladder.folder(rung), train, partial(titled, log, title), may_start=not late)
         if outcome is None:
-            log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
+            log(f"{title}: not started, the budget of {budget:g} minutes is used up; run the command again to continue")
             continue
         ladder.outcomes[cell.hash] = outcome
         log(f"{title}: {outcome.state} in {outcome.seconds:.0f} s{': ' + outcome.reason if outcome.reason else ''}")
@@ -163,9 +163,9 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
         return
     if begun(ladder.folder(rung)) is not None:
         if not any(made_before(line, ladder.folder(rung)) for line in mine):
-            log(f"{rung.cell.variant}: its run was begun before a prediction was written; none is claimed")
+            log(f"{rung.cell.variant}: its training began before a prediction was written, so none is recorded")
         return
-    found = ladder.law()
+    fitted_law = ladder.law()
     entry: Prediction = {
         "target": rung.cell.hash,
         "size": rung.cell.variant,
@@ -173,8 +173,8 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
         "parameters": rung.parameters,
         "synthetic": rung.synthetic,
         "metric": ladder.spec.metric,
-        "at": [_at(found, rung, tokens) for tokens in _tokens(ladder, points)],
-        "law": law_record(found),
+        "at": [_at(fitted_law, rung, tokens) for tokens in _tokens(ladder, points)],
+        "law": law_record(fitted_law),
         "inputs": inputs,
         "runs": hashes,
         "points": len(points),
@@ -258,6 +258,6 @@ def as_record(ladder: Ladder) -> LadderRecord:
 
 def save(ladder: Ladder) -> None:
     """Writes `ladder.json` and `ladder.html`."""
-    found = as_record(ladder)
-    write_json(ladder.out / STATE, found)
-    write_ladder(found, ladder.out / PAGE)
+    content = as_record(ladder)
+    write_json(ladder.out / STATE, content)
+    write_ladder(content, ladder.out / PAGE)

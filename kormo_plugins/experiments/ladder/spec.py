@@ -44,37 +44,53 @@ FLAT = ("constant", "constant_with_warmup")
 class Size(Strict):
     """One rung."""
 
-    architecture: dict[str, object] = Field(description="keys of kormo.architecture that make the size")
-    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="other dotted keys of this size")
+    architecture: dict[str, object] = Field(description="keys of kormo.architecture that define this size")
+    changes: dict[str, object] = Field(
+        default_factory=dict, alias="set", description="other dotted recipe keys set for this size"
+    )
 
 
 class Share(Strict):
     """One share of synthetic text."""
 
-    share: float = Field(ge=0, le=1, description="of the tokens")
-    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="dotted keys that make the share")
+    share: float = Field(ge=0, le=1, description="share of synthetic tokens in the training data")
+    changes: dict[str, object] = Field(
+        default_factory=dict, alias="set", description="dotted recipe keys that produce this share"
+    )
 
 
 class LadderSpec(Strict):
     """The whole file."""
 
-    question: str = Field(description="what is to be found out, in one sentence")
-    base: Path = Field(description="the recipe that every run extends, relative to this file")
-    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="dotted keys set in every run")
+    question: str = Field(description="question that the ladder answers, in one sentence")
+    base: Path = Field(description="recipe that every run extends, relative to this file")
+    changes: dict[str, object] = Field(
+        default_factory=dict, alias="set", description="dotted recipe keys set in every run"
+    )
     sizes: dict[str, Size] = Field(min_length=LEAST + 1, description="name -> size, smallest first")
-    predict: int = Field(default=1, ge=1, description="so many of the last sizes are predicted before they are trained")
+    predict: int = Field(default=1, ge=1, description="number of last sizes that are predicted before they are trained")
     synthetic: tuple[Share, ...] = Field(
-        default=(Share(share=0.0),), min_length=1, description="shares of synthetic tokens, each with every size"
+        default=(Share(share=0.0),),
+        min_length=1,
+        description="shares of synthetic tokens; every size is trained with each",
     )
-    seeds: tuple[int, ...] = Field(default=(1,), min_length=1, description="each size is trained once with each")
-    metric: str = Field(description="key in metrics.jsonl that is fitted; lower is better")
-    points: Literal["all", "last"] = Field(default="all", description="evaluations of a run that count")
-    skip_tokens: int = Field(default=0, ge=0, description="evaluations before so many tokens do not count (warm-up)")
-    budget_minutes: float | None = Field(default=None, gt=0, description="no further run is started after it")
+    seeds: tuple[int, ...] = Field(
+        default=(1,), min_length=1, description="seeds; every size is trained once with each"
+    )
+    metric: str = Field(description="key in metrics.jsonl of the loss that is fitted; lower is better")
+    points: Literal["all", "last"] = Field(default="all", description="evaluations of a run to which the law is fitted")
+    skip_tokens: int = Field(default=0, ge=0, description="evaluations before this many tokens are ignored (warm-up)")
+    budget_minutes: float | None = Field(
+        default=None, gt=0, description="minutes after which no further run is started; null: no limit"
+    )
     launcher: Literal["accelerate", "torchrun"] | None = Field(
-        default=None, description="Axolotl's launcher for each run; null: runs share one process's start-up"
+        default=None,
+        description="Axolotl's launcher for each run; null: runs are forked from one process that has imported the "
+        "libraries",
     )
-    launcher_args: tuple[str, ...] = Field(default=(), description="options of the launcher (--nproc_per_node=8)")
+    launcher_args: tuple[str, ...] = Field(
+        default=(), description="options passed to the launcher (--nproc_per_node=8)"
+    )
 
     @model_validator(mode="after")
     def _sound(self) -> LadderSpec:
@@ -155,8 +171,8 @@ def _check_growth(path: Path, made: list[Rung]) -> None:
             raise KormoError(
                 where=f"{path}: sizes.{larger}",
                 found=f"{counts[larger]:,} parameters, after {smaller} with {counts[smaller]:,}",
-                why="what is predicted is the next size, so sizes grow",
-                do="put the sizes in order",
+                why="a prediction is for the next larger size, so sizes must increase",
+                do="list the sizes from the smallest to the largest",
             )
 
 
@@ -164,8 +180,8 @@ def _check_points(path: Path, spec: LadderSpec, recipe: Recipe) -> None:
     if recipe.steps is None or recipe.block.global_batch is None:
         raise KormoError(
             where=f"{path}: base",
-            found=f"{spec.base}, which does not say how long it trains",
-            why="a point is a number of tokens and a loss",
+            found=f"{spec.base}, which does not set the length of the run",
+            why="the law is fitted to losses at numbers of tokens",
             do="set kormo.tokens and kormo.global_batch",
         )
     scheduler = recipe.get("lr_scheduler")
@@ -175,6 +191,6 @@ def _check_points(path: Path, spec: LadderSpec, recipe: Recipe) -> None:
         raise KormoError(
             where=f"{path}: points",
             found=f"all, with lr_scheduler {scheduler}",
-            why="its rate decays, so a run that is stopped early is not a shorter run",
+            why="its learning rate decays, so an evaluation on the way does not equal a shorter run",
             do="set points: last, or a schedule without decay",
         )

@@ -103,7 +103,7 @@ def wait_for(log: Path, say: Callable[[str], None]) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"a killed run left a training in {log.parent} behind; waiting for its end")
+            say(f"a training of a killed run is still running in {log.parent}; waiting for it to end")
             fcntl.flock(file, fcntl.LOCK_EX)
 
 

@@ -20,17 +20,17 @@ def ranks(pid: int) -> list[int]:
     """
     if _is_rank(pid):
         return [pid]
-    found: list[int] = []
+    processes: list[int] = []
     waiting = [pid]
     children = _children()
     while waiting:
         parent = waiting.pop()
         for child in children.get(parent, ()):
             if _is_rank(child):
-                found.append(child)
+                processes.append(child)
             else:
                 waiting.append(child)
-    return sorted(found) or [pid]
+    return sorted(processes) or [pid]
 
 
 def tell(pids: list[int], number: int) -> None:
@@ -43,15 +43,15 @@ def tell(pids: list[int], number: int) -> None:
 
 
 def _children() -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             # pid (name, with arbitrary characters) state parent …
             parent = int(entry.read_bytes().rpartition(b")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             continue  # it has exited
-        found.setdefault(parent, []).append(int(entry.parent.name))
-    return found
+        children.setdefault(parent, []).append(int(entry.parent.name))
+    return children
 
 
 def _is_rank(pid: int) -> bool:

@@ -55,7 +55,7 @@ def check_isolation(
             raise KormoError(
                 where="attn_implementation",
                 found=f"{attention} with context_parallel over {context_parallel} devices",
-                why="it is not known to keep documents apart there",
+                why="with context parallelism it is not known to isolate the documents of a row",
                 do=f"use one of: {', '.join(sorted(BY_ULYSSES))}",
             )
         _check_parts(collator, params, context_parallel, row_length)
@@ -64,14 +64,17 @@ def check_isolation(
         return
     flash = "flash" in attention
     if collator == "flex" and attention != "flex_attention":
-        why, fix = "only flex_attention reads a block mask", "use it, or the collator `document_mask`"
+        why, fix = (
+            "only flex_attention reads a block mask",
+            "set attn_implementation: flex_attention, or use the collator `document_mask`",
+        )
     elif flash and (getattr(params, "cu_seqlens", False) or micro_batch == 1):
         return
     elif flash:
-        why = f"it finds the borders of documents in a batch of one row, not of {micro_batch}"
+        why = f"it detects document boundaries only in a batch of one row, not of {micro_batch}"
         fix = "set kormo.collator.cu_seqlens: true, or micro_batch_size: 1"
     elif attention not in BY_POSITIONS:
-        why, fix = "it is not known to keep documents apart", f"use one of: {', '.join(sorted(BY_POSITIONS))}"
+        why, fix = "it is not known to isolate the documents of a row", f"use one of: {', '.join(sorted(BY_POSITIONS))}"
     else:
         return
     raise KormoError(where="attn_implementation", found=attention, why=why, do=fix)
@@ -87,14 +90,14 @@ def _check_ring(attention: str, devices: int, packing: str) -> None:
         raise KormoError(
             where="context_parallel_size",
             found=f"{devices} with the packing {packing}",
-            why="ring attention does not isolate documents: those of one row would attend to each other",
-            do="set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
+            why="ring attention does not isolate documents: the documents of a row would attend to each other",
+            do="set it to 1, or pack one document per row with kormo.data.packing: {name: pad}",
         )
     if "flash_attention_2" not in attention:
         raise KormoError(
             where="attn_implementation",
             found=f"{attention} with context_parallel_size {devices}",
-            why="only flash_attention_2 has a ring",
+            why="only flash_attention_2 supports ring attention",
             do="set attn_implementation: flash_attention_2",
         )
 
@@ -105,15 +108,15 @@ def _check_parts(collator: str, params: object, devices: int, row_length: int) -
         raise KormoError(
             where="context_parallel_size",
             found=f"{devices} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
-            why="document boundaries refer to whole rows, but each device gets a part of one",
+            why="document boundaries refer to whole rows, but each device gets only a part of a row",
             do="use the collator `document_mask` without cu_seqlens",
         )
     if row_length % devices:
         raise KormoError(
             where="context_parallel_size",
             found=f"{devices} with rows of {row_length} tokens",
-            why="the devices could not share a row evenly",
-            do="take a divisor of sequence_len",
+            why="a row cannot be divided evenly among the devices",
+            do="set it to a divisor of sequence_len",
         )
 
 
@@ -142,11 +145,13 @@ def check_dense_masks(
         return None
     size = micro_batch * row_length**2 / 1e6
     if row_length <= LONGEST_DENSE:
-        return f"attention: dense masks of {size:,.1f} MB keep documents apart; longer rows want sdpa_varlen: true"
-    bfloat16 = "" if compute == "bfloat16" else ", and kormo.precision.compute: bfloat16, which it needs"
+        return (
+            f"attention: documents are isolated by dense masks of {size:,.1f} MB; for longer rows set sdpa_varlen: true"
+        )
+    bfloat16 = "" if compute == "bfloat16" else " and kormo.precision.compute: bfloat16, which it requires"
     raise KormoError(
         where="attn_implementation",
         found=f"{attention} over rows of {row_length:,} tokens, on a GPU",
-        why=f"dense masks ({size:,.0f} MB) would keep documents apart, at the price of attention over the whole row",
+        why=f"documents would be isolated by dense masks ({size:,.0f} MB), at the cost of attention over the whole row",
         do=f"set attn_implementation: sdpa with sdpa_varlen: true{bfloat16}, or use flash_attention_2",
     )

@@ -63,7 +63,7 @@ def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, convers
         raise KormoError(
             where="kormo.data.packing",
             found=f"{policy} for the conversations of {source}",
-            why="it cuts documents at row ends, so answers would be trained without their questions",
+            why="this policy cuts documents at row ends, so answers would be trained without their questions",
             do="use {name: best_fit}",
         )
     return policy, params.model_copy(update={"longer": "drop" if recipe.too_long == "reject" else "cut"})
@@ -99,12 +99,15 @@ def build_rows(
     """
     if not 2 <= row_length < 1 << 32:
         raise KormoError(
-            where="sequence_len", found=str(row_length), why="a row holds from 2 to 2^32 - 1 tokens", do="change it"
+            where="sequence_len",
+            found=str(row_length),
+            why="a row holds 2 to 2^32 - 1 tokens",
+            do="set it to a value in this range",
         )
-    found = plugins or registry()
+    components = plugins or registry()
     if isinstance(params, dict) or params is None:
-        params = found.params("packing", policy, params or {}, f"packing {policy}")
-    pack = found.load("packing", policy)
+        params = components.params("packing", policy, params or {}, f"packing {policy}")
+    pack = components.load("packing", policy)
     source = Shards(shards)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -122,9 +125,9 @@ def build_rows(
             if progress:
                 progress(packed, source.documents)
         _check_ledger(ledger, policy)
-        given = params.model_dump(mode="json") if params is not None else {}
+        values = params.model_dump(mode="json") if params is not None else {}
         made_of = {"source": source.manifest["source"], "shards": source.identity, "policy": policy}
-        return plan.finish(ledger, {**made_of, "params": given, "window": window})
+        return plan.finish(ledger, {**made_of, "params": values, "window": window})
 
 
 def _check_ledger(ledger: Mapping[str, int], policy: str) -> None:
@@ -133,7 +136,7 @@ def _check_ledger(ledger: Mapping[str, int], policy: str) -> None:
         raise KormoError(
             where=f"packing {policy}",
             found=f"{ledger}",
-            why="tokens placed and dropped do not add up to the source's",
+            why="tokens placed and dropped do not add up to the tokens of the source",
             do="correct the plugin that provides the policy",
         )
 
@@ -208,7 +211,7 @@ class _Plan:
         if not (whole and apart and (filled <= self.row_length).all()):
             raise KormoError(
                 where=f"packing {policy}",
-                found="a piece outside its document, two that overlap, or a row that is too long",
+                found="a piece outside its document, overlapping pieces, or a row that is too long",
                 why="such a plan would repeat or lose tokens",
                 do="correct the plugin that provides the policy",
             )
@@ -243,7 +246,7 @@ class Rows:
             raise KormoError(
                 where=str(self.folder / ROWS_MANIFEST),
                 found=f"a plan for the shards {self.manifest['shards'][:12]}",
-                why=f"those in {shards.folder} are {shards.identity[:12]}: they were built again, or swapped",
+                why=f"those in {shards.folder} are {shards.identity[:12]}: they were rebuilt or replaced",
                 do="build the row plan again, or name the shards it was made for",
             )
         for name, record in self.files().items():
@@ -285,9 +288,9 @@ class Rows:
         """(document, start, end) of each segment of a row; start and end count from the document's first token."""
         self.will_need(row, segments=True)
         segments = self.segments(row)
-        found = []
+        result = []
         for (position, length), (document, first) in zip(
             segments, self.shards.locate(position for position, _ in segments), strict=True
         ):
-            found.append((document, position - first, position - first + length))
-        return found
+            result.append((document, position - first, position - first + length))
+        return result

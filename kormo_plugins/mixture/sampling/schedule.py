@@ -136,9 +136,9 @@ def weighted(
         if start == parts[-1][0]:
             raise KormoError(
                 where=where,
-                found=f"the start at {stage.from_tokens:,} tokens",
-                why=f"that is step {start}, where the stage before it begins",
-                do="leave one of them out, or move it by a step",
+                found=f"a start at {stage.from_tokens:,} tokens",
+                why=f"it rounds up to step {start}, where the preceding stage begins",
+                do="remove one of the two stages, or move it by at least one step",
             )
         parts.append((start, stage.weights, stage.temperature or params.temperature, where))
     token_shares = [shares(weights, tokens, temperature, where) for _, weights, temperature, where in parts]
@@ -161,7 +161,7 @@ def check_epochs(
         raise KormoError(
             where="kormo.mixture.max_epochs",
             found=repr(unknown[0]),
-            why=f"there are the sources: {', '.join(names)}",
+            why=f"there is no such source; the sources are: {', '.join(names)}",
             do="correct the name",
         )
     final, short = mixing.counts(steps), []
@@ -178,6 +178,6 @@ def check_epochs(
         raise KormoError(
             where="kormo.mixture.max_epochs",
             found="sources that run out: " + "; ".join(short),
-            why="their shares cannot be kept to the end within max_epochs",
+            why="within max_epochs their shares cannot be kept until the end of the run",
             do="lower their weights, raise max_epochs, or train for fewer steps",
         )

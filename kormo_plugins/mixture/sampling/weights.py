@@ -27,8 +27,8 @@ class Group(BaseModel):
     """Sources or groups that divide the group's share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-    share: float = Field(ge=0, description="weight of the whole group, relative to its neighbours")
-    of: dict[str, Node] = Field(min_length=1, description="the members: source -> weight, or name -> group")
+    share: float = Field(ge=0, description="weight of the whole group, relative to its siblings")
+    of: dict[str, Node] = Field(min_length=1, description="members of the group: source -> weight, or name -> group")
 
 
 Node = Annotated[float, Field(ge=0, allow_inf_nan=False)] | Group
@@ -42,7 +42,7 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
     Raises:
         KormoError: a source is named twice, or weights do not have a positive sum.
     """
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
 
     def walk(level: Mapping[str, Any], share: float, path: str) -> None:
         """Adds the sources below a level, each with its share of the whole.
@@ -56,25 +56,25 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
             raise KormoError(
                 where=path,
                 found=f"weights that sum to {total:g}",
-                why="nothing could be drawn",
-                do="give one that is above 0",
+                why="the shares would be undefined",
+                do="give at least one source a weight above 0",
             )
         for name, node in level.items():
             part = share * sizes[name] / total
             if isinstance(node, Group):
                 walk(node.of, part, f"{path}.{name}.of")
-            elif name in found:
+            elif name in result:
                 raise KormoError(
                     where=f"{path}.{name}",
-                    found="a source that the tree already has",
-                    why="it would have two different shares",
+                    found="a source that occurs twice in the tree",
+                    why="it would have two shares",
                     do="name each source once",
                 )
             else:
-                found[name] = part
+                result[name] = part
 
     walk(weights, 1.0, where)
-    return found
+    return result
 
 
 def shares(
@@ -96,15 +96,15 @@ def shares(
             raise KormoError(
                 where=f"{where}.{name}",
                 found="a source that has no shards",
-                why=f"there are: {', '.join(sorted(tokens))}",
+                why=f"the sources with shards are: {', '.join(sorted(tokens))}",
                 do=closest(name, tokens, "add it to the dataset recipe, or remove its weight"),
             )
         if share and not tokens[name]:
             raise KormoError(
                 where=f"{where}.{name}",
-                found="a source of no tokens",
-                why="nothing can be drawn from it",
-                do="give it the weight 0, or check the steps that empty it",
+                found="a source without tokens",
+                why="nothing can be sampled from it",
+                do="set its weight to 0, or check which steps drop all of its documents",
             )
     flat = {name: share ** (1 / temperature) if share else 0.0 for name, share in plain.items()}
     total = sum(flat.values())

@@ -70,9 +70,9 @@ def tell_too_long(rows: Artifact, name: str, row_length: int, log: Callable[[str
     if dropped and not rows.stats["rows"]:
         raise KormoError(
             where=f"sources.{name}",
-            found=f"{dropped:,} of {documents:,} conversations",
+            found=f"{dropped:,} of {documents:,} conversations rejected",
             why=f"all are longer than a row of {row_length:,} tokens",
             do="raise sequence_len, or set kormo.data.too_long: cut",
         )
     if dropped:
-        log(f"{name}: {dropped:,} of {documents:,} conversations are longer than a row: left out (too_long: reject)")
+        log(f"{name}: {dropped:,} of {documents:,} conversations are longer than a row: omitted (too_long: reject)")

@@ -21,13 +21,13 @@ CORPUS_VERSION = 2
 def build_corpora(plan: CorpusPlan, get: ArtifactProvider) -> dict[str, Artifact]:
     """The documents of each source."""
     corpora: dict[str, Artifact] = {}
-    better: dict[str, list[str]] = {}
+    preferring: dict[str, list[str]] = {}
     for name in plan.corpus.in_order():
         corpora[name], supersedes = _corpus(plan, name, get, corpora)
         for other in plan.corpus.sources[name].deduplicate_against if supersedes else ():
-            better.setdefault(other, []).append(name)
-    less = {name: _less(plan, name, corpora, others, get) for name, others in better.items()}
-    corpora = {name: less.get(name, corpora[name]) for name in plan.corpus.documents_of}
+            preferring.setdefault(other, []).append(name)
+    reduced = {name: _less(plan, name, corpora, others, get) for name, others in preferring.items()}
+    corpora = {name: reduced.get(name, corpora[name]) for name in plan.corpus.documents_of}
     _refuse_empty(plan.path, corpora)
     return corpora
 
@@ -74,13 +74,13 @@ def _less(
 
     def make(out: Path) -> Mapping[str, object]:
         """Writes the corpus without the superseded documents into `out`; returns its statistics."""
-        gone = {
+        superseded = {
             id_: (other, reason)
             for other in others
             for id_, reason in read_superseded(corpora[other].path, name).items()
         }
-        say(f"{name}: {len(gone):,} documents have a copy in {', '.join(others)} that is preferred")
-        return leave_out(corpora[name].path, corpora[name].stats, gone, out)
+        say(f"{name}: {len(superseded):,} documents removed, of which {', '.join(others)} has a preferred copy")
+        return leave_out(corpora[name].path, corpora[name].stats, superseded, out)
 
     return get(plan.workspace, spec, make)
 

@@ -75,7 +75,7 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
             where=where,
             found=str(folder),
             why="there is no such folder",
-            do="train the stage before, or correct the path",
+            do="train the previous stage, or correct the path",
         )
     reason = fault(folder, hashes=contents)
     if reason is not None:
@@ -83,16 +83,16 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
             where=where,
             found=str(folder),
             why=f"it is not a finished model: {reason}",
-            do="wait for that stage, or finish it (the same command goes on where it is)",
+            do="wait for that stage, or finish it (the same command resumes it)",
         )
-    if (held := other_family(run)) is not None:
+    if (family := other_family(run)) is not None:
         assert run.architecture is not None
         if not isinstance(run.components.load("architecture", run.architecture.name, where), Upcycles):
             raise KormoError(
                 where=run.where("kormo.architecture.name"),
                 found=run.architecture.name,
-                why=f"the model in {folder} is a {held}, and {run.architecture.name} cannot be made of another family",
-                do="set kormo.architecture: null to keep that of the model, or train the stage before with this one",
+                why=f"the model in {folder} is a {family}, from which {run.architecture.name} cannot be made",
+                do="set kormo.architecture: null to keep the model's own, or train the previous stage with this one",
             )
     _same_shape(run, where)
     return folder
@@ -102,8 +102,8 @@ def other_family(run: EarlierRun) -> str | None:
     """The family of the model in the run's folder, if the recipe names a different one."""
     if run.architecture is None:
         return None
-    held = read_json(run.folder / "config.json").get("model_type")
-    return str(held) if held not in (None, run.architecture.name) else None
+    family = read_json(run.folder / "config.json").get("model_type")
+    return str(family) if family not in (None, run.architecture.name) else None
 
 
 def _same_shape(run: EarlierRun, where: str) -> None:
@@ -111,12 +111,12 @@ def _same_shape(run: EarlierRun, where: str) -> None:
         return
     config = read_json(run.folder / "config.json")
     for key in SHAPE:
-        asked = run.architecture.values.get(key)
-        if asked is not None and key in config and config[key] != asked:
+        wanted = run.architecture.values.get(key)
+        if wanted is not None and key in config and config[key] != wanted:
             raise KormoError(
                 where=where,
                 found=f"{run.folder} with {key} {config[key]}",
-                why=f"kormo.architecture says {key} {asked}: another shape",
+                why=f"kormo.architecture sets {key} {wanted}, which is another shape",
                 do="name a run of this shape, or extend its size file",
             )
 
@@ -130,17 +130,17 @@ def config_changes(run: EarlierRun, folder: Path) -> dict[str, object]:
     """
     if run.architecture is None:
         return {}
-    config, asked = read_json(folder / "config.json"), run.architecture.values
-    held = {**config, "rope_theta": rope_base(config, str(folder / "config.json"))}
+    config, wanted = read_json(folder / "config.json"), run.architecture.values
+    current = {**config, "rope_theta": rope_base(config, str(folder / "config.json"))}
     for key in GROWING:
-        if asked.get(key) is not None and held.get(key) is not None and asked[key] < held[key]:
+        if wanted.get(key) is not None and current.get(key) is not None and wanted[key] < current[key]:
             raise KormoError(
                 where=run.where(f"kormo.architecture.{key}"),
-                found=f"{key} {asked[key]}",
-                why=f"the model in {folder} was trained with {held[key]}, and a smaller value would undo that",
-                do=f"set kormo.architecture: null to keep the model's own config, or {key} to {held[key]} or more",
+                found=f"{key} {wanted[key]}",
+                why=f"the model in {folder} was trained with {current[key]}, and a smaller value would undo that",
+                do=f"set kormo.architecture: null to keep the model's own config, or {key} to {current[key]} or more",
             )
-    return {key: asked[key] for key in CHANGEABLE if asked.get(key) is not None and asked[key] != held.get(key)}
+    return {key: wanted[key] for key in CHANGEABLE if wanted.get(key) is not None and wanted[key] != current.get(key)}
 
 
 def changed_spec(name: str, weights: str, changes: Mapping[str, object]) -> Spec:

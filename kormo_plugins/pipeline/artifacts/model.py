@@ -91,9 +91,9 @@ def _upcycled(
     if tokenizer is not None and tokenizer.hash != tokenizer_hash(folder):
         raise KormoError(
             where=before.where("kormo.tokenizer"),
-            found="another tokenizer than the model's, together with another architecture",
-            why="one of the two changes at a time",
-            do="set kormo.tokenizer: null, or change the vocabulary in a stage of its own",
+            found="a new tokenizer together with a new architecture",
+            why="a stage can change only one of the two",
+            do="set kormo.tokenizer: null, or change the vocabulary in a separate stage",
         )
     params = plan.components.params("architecture", choice.name, choice.values, where)
     family: Any = plan.components.load("architecture", choice.name, where)
@@ -110,8 +110,8 @@ def _upcycled(
 
 def _swapped(plan: ModelPlan, tokenizer: BuiltTokenizer, folder: Path, get: ArtifactProvider) -> BuiltModel:
     ids = _ids(plan, tokenizer)
-    asked = plan.architecture.values if plan.architecture is not None else {}
-    rows = read_layout(tokenizer.path).rows(int(asked.get("vocab_multiple", initial_model.ROW_MULTIPLE)))
+    values = plan.architecture.values if plan.architecture is not None else {}
+    rows = read_layout(tokenizer.path).rows(int(values.get("vocab_multiple", initial_model.ROW_MULTIPLE)))
     spec = initial_model.swap_spec(folder, tokenizer.hash, rows, ids)
     made = get(plan.workspace, spec, lambda out: initial_model.swap_vocabulary(folder, tokenizer.path, rows, ids, out))
     return BuiltModel(made.path, made.hash, made)

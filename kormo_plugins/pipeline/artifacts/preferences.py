@@ -45,9 +45,9 @@ def build_preferences(
         made[name] = artifact = _preferences(plan, name, corpora[name], tokenizer, get)
         stats = artifact.stats
         if stats["unused"]:
-            told = "; ".join(f"{reason} ({count:,})" for reason, count in stats["unused"].items())
-            of = stats["pairs"] + sum(stats["unused"].values())
-            say(f"{name}: {stats['pairs']:,} of {of:,} pairs are used; kept in rejects.jsonl: {told}")
+            reasons = "; ".join(f"{reason} ({count:,})" for reason, count in stats["unused"].items())
+            total = stats["pairs"] + sum(stats["unused"].values())
+            say(f"{name}: {stats['pairs']:,} of {total:,} pairs are used; the others are in rejects.jsonl: {reasons}")
     return made
 
 

@@ -42,8 +42,8 @@ def signatures(plan: CorpusPlan, step: NamedStep, corpus: Artifact, get: Artifac
 
     def make(out: Path) -> Mapping[str, object]:
         """Writes the signatures into `out`; returns their number and size."""
-        found = write_index(step, corpus.path, out)
-        say(f"{corpus.path.name}: {found['documents']:,} documents signed by {step.name}, once for all builds")
-        return found
+        statistics = write_index(step, corpus.path, out)
+        say(f"{corpus.path.name}: {statistics['documents']:,} signatures of {step.name}, reused by later builds")
+        return statistics
 
     return read_index(get(plan.workspace, spec, make).path)

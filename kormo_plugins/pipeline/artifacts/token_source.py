@@ -57,9 +57,9 @@ def refuse_tokens(sources: Mapping[str, Tokens], where: str, why: str) -> None:
     for name in sources:
         raise KormoError(
             where=f"{where}: sources.{name}.tokens",
-            found="tokens",
+            found="a source of tokens",
             why=why,
-            do="name the documents that they were made of (reader)",
+            do="read the documents instead (reader)",
         )
 
 

@@ -80,8 +80,8 @@ def _trained(
         raise KormoError(
             where=where,
             found="no kormo.data",
-            why="a tokenizer is trained on the recipe's own documents",
-            do="add kormo.data, or name a finished tokenizer with kormo.tokenizer.path",
+            why="a tokenizer is trained on the documents of kormo.data",
+            do="add kormo.data, or name an existing tokenizer with kormo.tokenizer.path",
         )
     digests = {source: artifact.digest for source, artifact in corpora.items()}
     spec = Spec("tokenizer", name, {"name": name, "params": dumped(params), "corpora": digests})

@@ -27,18 +27,18 @@ def external_eval_data(
         KormoError: the dataset recipe is invalid, a generator is one of the training data, an interval is in tokens
             without rows of ours, or a held-out loss is requested and nothing is held out.
     """
-    asked = block.monitor
-    if asked is None:
+    monitor = block.monitor
+    if monitor is None:
         return None
-    if asked.every_tokens is not None and data is None:
+    if monitor.every_tokens is not None and data is None:
         raise KormoError(
             where=resolved.where(f"{KEY}.every_tokens"),
-            found=f"every_tokens: {asked.every_tokens} without kormo.data",
-            why="Axolotl reads the data of this recipe, and how many tokens a step has is not known before",
+            found=f"every_tokens: {monitor.every_tokens} without kormo.data",
+            why="Axolotl reads the data of this recipe, so the number of tokens per step is not known in advance",
             do="set every_steps instead, and every_tokens: null",
         )
-    if asked.external_eval is None:
-        if asked.held_out is not None and data is None:
+    if monitor.external_eval is None:
+        if monitor.held_out is not None and data is None:
             raise KormoError(
                 where=resolved.where(f"{KEY}.held_out"),
                 found="no kormo.data and no external_eval texts",
@@ -47,7 +47,7 @@ def external_eval_data(
             )
         return None
     external = parse_data(
-        asked.external_eval, components, lambda key: resolved.where(f"{KEY}.external_eval{'.' * bool(key)}{key}")
+        monitor.external_eval, components, lambda key: resolved.where(f"{KEY}.external_eval{'.' * bool(key)}{key}")
     )
     trained = _writers(data)
     for name, source in external.corpus.sources.items():
@@ -56,9 +56,9 @@ def external_eval_data(
             raise KormoError(
                 where=resolved.where(f"{KEY}.external_eval.sources.{name}"),
                 found=f"text written by {' '.join(writer)}",
-                why=f"the model trains on text of that generator (source {trained[writer]}), so this is not unseen; "
-                "what it writes with another seed is measured as held_out already",
-                do="name another generator or people's text, or remove the source",
+                why=f"the model trains on text of that generator (source {trained[writer]}), so this is not external "
+                "text; held_out already measures text of that generator with another seed",
+                do="name another generator or human-written text, or remove the source",
             )
     return external
 
@@ -77,8 +77,8 @@ def _writer(source: Source) -> tuple[str, ...]:
 def _writers(data: DataRecipe | None) -> dict[tuple[str, ...], str]:
     """Writer -> one of the sources that it wrote."""
     sources = data.corpus.sources if data is not None else {}
-    found: dict[tuple[str, ...], str] = {}
+    trained_sources: dict[tuple[str, ...], str] = {}
     for name, source in sources.items():
         if writer := _writer(source):
-            found.setdefault(writer, name)
-    return found
+            trained_sources.setdefault(writer, name)
+    return trained_sources

@@ -30,7 +30,12 @@ def bad_places(recipe: Resolved) -> Iterator[KormoError]:
     for key, path in written(recipe):
         where = recipe.where(key)
         if (value := recipe.get(key)) is not None and not str(value).strip():
-            yield KormoError(where=where, found=repr(value), why="it names no folder", do="name one, as outputs/mine")
+            yield KormoError(
+                where=where,
+                found=repr(value),
+                why="it does not name a folder",
+                do="name a folder, such as outputs/mine",
+            )
             continue
         fault = not_a_folder(path, where)
         if fault is not None:
@@ -42,8 +47,8 @@ def bad_places(recipe: Resolved) -> Iterator[KormoError]:
                 yield KormoError(
                     where=where,
                     found=f"{path}, with {source} read from {read}",
-                    why="what the run writes would lie among what it reads, and be read the next time",
-                    do="name a folder apart from the documents",
+                    why="the output of the run would be among its input and would be read by the next run",
+                    do="name a folder outside that of the documents",
                 )
                 break
 
@@ -55,11 +60,16 @@ def not_a_folder(path: Path, where: str) -> KormoError | None:
         return KormoError(
             where=where,
             found=f"{str(path)[:80]}… ({len(str(path))} characters)",
-            why="no file system has a name as long as that",
+            why="no file system allows a name that long",
             do="shorten it",
         )
     if "\0" in str(path):
-        return KormoError(where=where, found=repr(str(path))[:80], why="a path holds no NUL", do="correct it")
+        return KormoError(
+            where=where,
+            found=repr(str(path))[:80],
+            why="a path cannot contain a NUL character",
+            do="remove the NUL character",
+        )
     for folder in (path, *path.parents):
         try:
             if folder.exists() and not folder.is_dir():
@@ -73,7 +83,7 @@ def not_a_folder(path: Path, where: str) -> KormoError | None:
             return KormoError(
                 where=where,
                 found=str(folder),
-                why=f"it cannot be looked at: {error.strerror}",
+                why=f"it cannot be accessed: {error.strerror}",
                 do="change its rights, or name another folder",
             )
     return None

@@ -51,8 +51,8 @@ def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
     for key, bad, why, fix in _faults(recipe):
         if bad:
             value = recipe.get(key)
-            told = "nothing" if value is None else f"{key.rpartition('.')[2]}: {_yaml(value)}"
-            yield KormoError(where=recipe.where(key), found=told, why=why, do=fix)
+            setting = "nothing" if value is None else f"{key.rpartition('.')[2]}: {_yaml(value)}"
+            yield KormoError(where=recipe.where(key), found=setting, why=why, do=fix)
 
 
 def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:
@@ -67,25 +67,25 @@ def _what_is_learned(recipe: Resolved) -> list[tuple[str, object, str, str]]:
         (
             "rl",
             get("rl") not in KINDS,
-            "kormo.data gives preference pairs, which dpo and ipo learn from",
+            "kormo.data builds preference pairs for dpo and ipo only",
             f"set rl to one of: {', '.join(KINDS)}, or name Axolotl's own datasets",
         ),
         (
             "kormo.role",
             get("kormo.role") != "chat",
-            "preferences are between answers of a chat model, which end with <|EOT|>",
+            "preferences compare answers of a chat model, which end with <|EOT|>",
             "set kormo.role: chat",
         ),
         (
             "kormo.tokens",
             get("kormo.tokens") is not None,
-            "pairs are counted, not tokens",
-            "set kormo.tokens: null, and max_steps: pairs to see / global_batch",
+            "the length of a preference run is counted in pairs, not in tokens",
+            "set kormo.tokens: null, and max_steps: pairs to train on / global_batch",
         ),
         (
             "kormo.objective.name",
             get("kormo.objective.name") not in (None, "next_token"),
-            "the loss of a preference run is said by dpo_loss_type; this would be ignored",
+            "dpo_loss_type sets the loss of a preference run; this would be ignored",
             "remove kormo.objective",
         ),
         (
@@ -100,7 +100,7 @@ def _what_is_learned(recipe: Resolved) -> list[tuple[str, object, str, str]]:
 def _ignored_by_trl(recipe: Resolved) -> list[tuple[str, object, str, str]]:
     get = recipe.get
     return [
-        ("dpo_padding_free", get("dpo_padding_free"), "TRL 1.9 warns and goes on without it", "remove it"),
+        ("dpo_padding_free", get("dpo_padding_free"), "TRL 1.9 ignores it with a warning", "remove it"),
         (
             "pad_to_multiple_of",
             get("pad_to_multiple_of"),
@@ -122,19 +122,20 @@ def _packed_pairs(recipe: Resolved) -> list[tuple[str, object, str, str]]:
         (
             "kormo.pack_pairs",
             get("kormo.pack_pairs") and not get("precompute_ref_log_probs"),
-            "packed pairs are not given to a second model, so the reference must be asked beforehand",
+            "packed pairs are not passed to a second model, so the reference's log-probabilities must be computed "
+            "beforehand",
             "set precompute_ref_log_probs: true, or pack_pairs: false",
         ),
         (
             "kormo.pack_pairs",
             get("kormo.pack_pairs") and get("dpo_use_liger_kernel"),
-            "the fused loss takes padded pairs",
-            "remove dpo_use_liger_kernel: packed pairs make no logits of prompts and padding",
+            "the fused loss supports padded pairs only",
+            "remove dpo_use_liger_kernel: packed pairs compute no logits of prompts and padding anyway",
         ),
         (
             "kormo.pack_pairs",
             get("kormo.pack_pairs") and get("attn_implementation") not in KEEP_APART,
-            "attention must keep the texts of a row apart by their positions",
+            "attention must separate the texts in a row by their positions",
             f"set attn_implementation to one of: {', '.join(KEEP_APART)}; or pack_pairs: false",
         ),
     ]

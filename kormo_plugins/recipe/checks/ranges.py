@@ -152,11 +152,11 @@ RANGES: Mapping[str, Range] = {
         0,
         LARGEST,
         without_low=True,
-        why='Axolotl takes 0 for nothing said; `save_strategy: "no"` says that nothing is saved',
+        why='Axolotl treats 0 as not set; `save_strategy: "no"` switches saving off',
     ),
     "eval_steps": Range(0, LARGEST, without_low=True),
     "sequence_len": Range(2, 2**31 - 1, why="the first token of a row predicts the second"),
-    "seed": Range(0, 2**32 - 1, why="numpy's generators take 32 bits without a sign"),
+    "seed": Range(0, 2**32 - 1, why="numpy's generators take an unsigned 32-bit seed"),
     "dpo_label_smoothing": Range(0, 0.5, without_high=True),
 }
 """Axolotl key -> its valid numbers."""
@@ -216,14 +216,14 @@ def _number(recipe: Resolved, key: str, value: object, wanted: Range | None) -> 
         yield KormoError(
             where=recipe.where(key),
             found=str(value)[:80],
-            why="it is no number that can be computed with",
+            why="it is not a finite number of at most 64 bits",
             do=f"give a number that is {wanted}" if wanted else "give a finite number",
         )
     elif wanted is not None and number not in wanted:
         yield KormoError(
             where=recipe.where(key),
             found=str(value)[:80],
-            why=wanted.why or "no run could be made with it",
+            why=wanted.why or "no run is possible with this value",
             do=f"give a number that is {wanted}",
         )
 

@@ -76,10 +76,10 @@ def one_precision(recipe: Resolved) -> Iterator[KormoError]:
 
 def precision_can_be_held(recipe: Resolved) -> Iterator[KormoError]:
     """Combinations of dtypes that no backend supports."""
-    said, faults = recipe.get("kormo.precision"), Faults()
-    if not isinstance(said, Mapping) or not {"weights", "compute", "optimizer"} <= said.keys() <= DTYPES:
+    dtypes, faults = recipe.get("kormo.precision"), Faults()
+    if not isinstance(dtypes, Mapping) or not {"weights", "compute", "optimizer"} <= dtypes.keys() <= DTYPES:
         return
-    precision = Precision(said["weights"], said["compute"], said.get("master"), said["optimizer"])
+    precision = Precision(dtypes["weights"], dtypes["compute"], dtypes.get("master"), dtypes["optimizer"])
     with faults.catch():
         axolotl_switches(precision, bool(recipe.get("deepspeed")), bool(recipe.get("adapter")))
     yield from (moved(fault, recipe.where) for fault in faults)
@@ -95,7 +95,7 @@ def one_length(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "max_steps",
             found=f"max_steps: {steps} beside kormo.tokens: {tokens}",
-            why="both say how long the run is",
+            why="both set the length of the run",
             do="remove one of them; steps = ceil(tokens / (global_batch × sequence_len))",
         )
     if tokens is None and steps is None:
@@ -135,7 +135,7 @@ def global_batch_is_primary(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "kormo.global_batch",
             found="nothing",
-            why="the number of rows per optimizer step is not said",
+            why="the number of rows per optimizer step is not set",
             do="set kormo.global_batch, in rows over all ranks",
         )
     if recipe.get("kormo.global_batch") is None:
@@ -155,8 +155,8 @@ def global_batch_is_primary(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "kormo.global_batch",
             found=f"global_batch: {whole} with micro_batch_size: {part}",
-            why="a global batch is a whole number of micro-batches",
-            do=f"take a multiple of {part}",
+            why="a global batch consists of whole micro-batches",
+            do=f"use a multiple of {part}",
         )
 
 
@@ -168,7 +168,7 @@ def decay_has_a_length(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "lr_scheduler_kwargs.num_decay_steps",
             found="nothing",
-            why="warmup_stable_decay must know over how many steps it decays",
+            why="warmup_stable_decay needs the number of decay steps",
             do="set lr_scheduler_kwargs: {num_decay_steps: …}",
         )
 
@@ -182,7 +182,8 @@ def one_beginning(recipe: Resolved) -> Iterator[KormoError]:
                 "kormo.architecture",
                 found="none of kormo.architecture, kormo.from_run and base_model",
                 why="there is no model to train",
-                do="set kormo.architecture for random weights, kormo.from_run for an earlier stage's, or base_model",
+                do="set kormo.architecture for random weights, kormo.from_run for the model of an earlier stage, or "
+                "base_model",
             )
         return
     if recipe.get("base_model") is not None:
@@ -190,7 +191,7 @@ def one_beginning(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "base_model",
             found="base_model beside kormo.architecture",
-            why="the model would come from two places",
+            why="both name the model to train",
             do="remove one of the two",
         )
     if recipe.get("reinit_weights") is not None:
@@ -198,8 +199,8 @@ def one_beginning(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "reinit_weights",
             found="reinit_weights beside kormo.architecture",
-            why="the initial weights are written once, from the seed, and every rank reads them; "
-            "reinit_weights would draw others, without the seed",
+            why="the initial weights are written once, from the seed, and read by every rank; reinit_weights would "
+            "draw others without the seed",
             do="remove reinit_weights",
         )
 
@@ -244,7 +245,7 @@ def no_foreign_code(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "trust_remote_code",
             found="trust_remote_code: true",
-            why="our model classes need no code of others",
+            why="the model classes of kormo-plugins need no remote code",
             do="remove trust_remote_code",
         )
 
@@ -258,8 +259,8 @@ def kernels_are_named_once(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             key,
             found=plugin if key == "plugins" else f"{key}: {str(recipe.get(key)).lower()}",
-            why="Axolotl's plugin would pass a kormo over with a warning, and would fail where there is no GPU",
-            do="remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`",
+            why="Axolotl's plugin would skip kormo models with a warning, and would fail without a GPU",
+            do="remove it, and select the kernels once: `kormo: {kernels: [{name: liger}]}`",
         )
 
 
@@ -289,7 +290,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
         return
 
     where, faults = "kormo.evaluate.suites", Faults()
-    asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
+    requested = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
     for name in recipe.get(where) or ():
         with faults.catch():
             if is_judged(str(name)):
@@ -297,10 +298,10 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
                 continue
             suite = load_suite(str(name), recipe.where(where))
             if str(name).endswith((".yml", ".yaml")):  # a user's file; those of the package are tested
-                asked += [(line.task, where) for line in suite.tasks]
-    if asked:
+                requested += [(line.task, where) for line in suite.tasks]
+    if requested:
         catalogue = catalogue_of(registry(tuple(recipe.get("kormo.plugins") or ())))
-        for task, key in asked:
+        for task, key in requested:
             with faults.catch():
                 catalogue.find(task, recipe.where(key))
     yield from faults

@@ -37,7 +37,7 @@ def warm_up(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("warmup_steps"),
             found=f"warmup_steps: {steps} beside warmup_ratio: {ratio}",
-            why="both say how long the warm-up is",
+            why="both set the length of the warm-up",
             do="set one of the two to null",
         )
     length = number_of(steps)
@@ -45,38 +45,42 @@ def warm_up(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("warmup_steps"),
             found=f"warmup_steps: {steps} in a run of {run:,} steps",
-            why="the learning rate of the recipe would never be reached",
-            do=f"take less than {run:,}, or warmup_ratio",
+            why="the run would never reach learning_rate",
+            do=f"set less than {run:,} steps, or use warmup_ratio",
         )
 
 
 def saving(recipe: Resolved) -> Iterator[KormoError]:
     """When checkpoints are written must be given once, and in a way that works."""
     strategy, steps = recipe.get("save_strategy"), recipe.get("save_steps")
-    where, found = recipe.where("save_strategy"), f"save_strategy: {shown(strategy)}"
+    where, setting = recipe.where("save_strategy"), f"save_strategy: {shown(strategy)}"
     if strategy is None:
         return
     if strategy not in STRATEGIES:
         if strategy is False:
             do = 'put it in quotes: save_strategy: "no"'
         else:
-            do = f"take one of: {', '.join(STRATEGIES)}"
-        yield KormoError(where=where, found=found, why="there is no such strategy", do=do)
+            do = f"use one of: {', '.join(STRATEGIES)}"
+        yield KormoError(where=where, found=setting, why="there is no such strategy", do=do)
     elif strategy in ("epoch", "best") and recipe.get("kormo.data") is not None:
-        why = "a mixture has no epochs" if strategy == "epoch" else "no evaluation says which checkpoint is best"
-        yield KormoError(where=where, found=f"{found} beside kormo.data", why=why, do="remove it, and set save_steps")
+        why = (
+            "a mixture has no epochs"
+            if strategy == "epoch"
+            else "there is no evaluation loss to select the best checkpoint by"
+        )
+        yield KormoError(where=where, found=f"{setting} beside kormo.data", why=why, do="remove it, and set save_steps")
     elif steps and strategy != "steps":
         yield KormoError(
             where=where,
-            found=f"{found} beside save_steps: {steps}",
+            found=f"{setting} beside save_steps: {steps}",
             why="Axolotl refuses the two together",
             do="set save_steps: null, or remove save_strategy",
         )
     elif strategy == "steps" and not steps:
         yield KormoError(
             where=where,
-            found=f"{found} without save_steps",
-            why="it is not said after how many steps",
+            found=f"{setting} without save_steps",
+            why="the number of steps between two checkpoints is not set",
             do="set save_steps",
         )
 
@@ -89,7 +93,7 @@ def saving_steps(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("save_steps"),
             found=str(steps),
-            why="above 1 it is a number of steps",
+            why="a value above 1 is a number of steps, so it must be whole",
             do="give a whole number, or a share of the run below 1",
         )
 
@@ -100,30 +104,30 @@ def loader(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("dataloader_prefetch_factor"),
             found=f"dataloader_prefetch_factor: {shown(recipe.get('dataloader_prefetch_factor'))} without workers",
-            why="it is a number of batches for each worker, and torch refuses it where there is none",
+            why="it is a number of batches per worker, and torch refuses it without workers",
             do="set dataloader_num_workers, or remove it",
         )
 
 
 def generation(recipe: Resolved) -> Iterator[KormoError]:
     """Sampling settings of the saved model have an effect only with `do_sample: true`."""
-    asked = recipe.get("kormo.generation")
-    if not isinstance(asked, Mapping) or asked.get("do_sample"):
+    settings = recipe.get("kormo.generation")
+    if not isinstance(settings, Mapping) or settings.get("do_sample"):
         return
-    for key in asked:
-        if key in SAMPLING and asked[key] is not None:
+    for key in settings:
+        if key in SAMPLING and settings[key] is not None:
             yield KormoError(
                 where=recipe.where(f"kormo.generation.{key}"),
-                found=f"{key}: {shown(asked[key])} without do_sample: true",
-                why="without sampling the likeliest token is taken, and this would do nothing",
+                found=f"{key}: {shown(settings[key])} without do_sample: true",
+                why="greedy decoding would ignore it",
                 do=f"set do_sample: true, or remove {key}",
             )
 
 
 def generation_keys(recipe: Resolved, view: SchemaView) -> Iterator[KormoError]:
     """`kormo.generation`: names that transformers' generation knows."""
-    asked = recipe.get("kormo.generation")
-    for key in asked if isinstance(asked, Mapping) and view.generation else ():
+    settings = recipe.get("kormo.generation")
+    for key in settings if isinstance(settings, Mapping) and view.generation else ():
         if key not in view.generation:
             yield KormoError(
                 where=recipe.where(f"kormo.generation.{key}"),
@@ -141,40 +145,41 @@ def schedule_without_evaluation(recipe: Resolved) -> Iterator[KormoError]:
             where=recipe.where("lr_scheduler"),
             found=f"lr_scheduler: {schedule} beside kormo.data",
             why="it follows an evaluation loss, and there is no evaluation dataset",
-            do="take another schedule: warmup_stable_decay, cosine, linear, …",
+            do="use another schedule: warmup_stable_decay, cosine, linear, …",
         )
 
 
 def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoError]:
     """`lr_scheduler_kwargs`: the names and kinds that the schedule's function takes."""
-    asked, schedule = recipe.get("lr_scheduler_kwargs"), recipe.get("lr_scheduler") or "cosine"
-    if not isinstance(asked, Mapping) or not isinstance(schedule, str) or schedule not in view.schedules:
+    arguments, schedule = recipe.get("lr_scheduler_kwargs"), recipe.get("lr_scheduler") or "cosine"
+    if not isinstance(arguments, Mapping) or not isinstance(schedule, str) or schedule not in view.schedules:
         return
     known = view.schedules[schedule]
-    for name, value in asked.items():
-        where, found = recipe.where(f"lr_scheduler_kwargs.{name}"), f"{name}: {shown(value)}"
+    for name, value in arguments.items():
+        where, setting = recipe.where(f"lr_scheduler_kwargs.{name}"), f"{name}: {shown(value)}"
         if value is None:  # removes an inherited argument
             continue
         if name not in known:
             yield KormoError(
                 where=where,
-                found=found,
+                found=setting,
                 why=f"the schedule {schedule} takes no such argument",
                 do=closest(str(name), known, f"it takes: {', '.join(known)}" if known else "remove it"),
             )
         elif known[name] in ("integer", "number"):
-            yield from _schedule_number(where, found, value, known[name])
+            yield from _schedule_number(where, setting, value, known[name])
 
 
 def _schedule_number(where: str, found: str, value: object, kind: str) -> Iterator[KormoError]:
     number = None if isinstance(value, str) else number_of(value)
     if number is None or not math.isfinite(number) or (kind == "integer" and not number.is_integer()):
-        yield KormoError(
-            where=where, found=found, why=f"the schedule wants {kind} there", do="give a value of that kind"
-        )
+        yield KormoError(where=where, found=found, why=f"the schedule expects {kind}", do="give a value of that kind")
     elif number < 0:
         yield KormoError(
-            where=where, found=found, why="no schedule has a negative length or rate", do="give a number of at least 0"
+            where=where,
+            found=found,
+            why="lengths and rates of a schedule cannot be negative",
+            do="give a number of at least 0",
         )
 
 
@@ -186,7 +191,7 @@ def course(recipe: Resolved) -> Iterator[Notice]:
         yield Notice(
             where=recipe.where("save_steps"),
             found="neither save_steps nor save_strategy",
-            why="nothing is saved before the end: a killed run begins again",
+            why="no checkpoint is written before the end, so a killed run starts over",
             do="set save_steps",
         )
     run, decay = steps_of(recipe), number_of(recipe.get("lr_scheduler_kwargs.num_decay_steps"))
@@ -194,6 +199,6 @@ def course(recipe: Resolved) -> Iterator[Notice]:
         yield Notice(
             where=recipe.where("lr_scheduler_kwargs.num_decay_steps"),
             found=f"num_decay_steps: {decay:g} in a run of {run:,} steps",
-            why="the rate comes down from the first step on, from less than learning_rate",
-            do="shorten it where the run is not a trial",
+            why="the learning rate decays from the first step on and starts below learning_rate",
+            do="shorten it, unless this is a trial run",
         )

@@ -45,24 +45,24 @@ def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
             yield KormoError(
                 where=recipe.where(f"kormo.tokenizer.train.shares.{language}"),
                 found=f"a share of {language}, with sources in {', '.join(sorted(languages))}",
-                why="no source is in that language, so the share cannot be held",
+                why="no source is in that language, so the share cannot be met",
                 do=closest(str(language), languages)
-                or "add a source in that language, or name the shares that there "
-                "are (`shares: {}` takes all text as it comes)",
+                or "add a source in that language, or set shares for these languages only (`shares: {}` uses all text "
+                "as it is)",
             )
 
 
 def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
     """Tokens excluded from the loss by name must be tokens of the tokenizer, if it is already known."""
-    asked = recipe.get("kormo.collator.ignore_tokens")
-    known = _added_tokens(recipe) if isinstance(asked, list) else []
-    for token in asked if known else ():
+    tokens = recipe.get("kormo.collator.ignore_tokens")
+    known = _added_tokens(recipe) if isinstance(tokens, list) else []
+    for token in tokens if known else ():
         if isinstance(token, str) and token not in known:
             named = [name for name in known if name.strip()]
             yield KormoError(
                 where=recipe.where("kormo.collator.ignore_tokens"),
                 found=repr(token),
-                why="the tokenizer has no such added token, so nothing would be left out of the loss",
+                why="the tokenizer has no such added token, so nothing would be excluded from the loss",
                 do=closest(token, named, f"name one of: {', '.join(named)}"),
             )
 
@@ -72,7 +72,7 @@ def _languages(recipe: Resolved) -> set[str]:
     determines them."""
     data = recipe.get("kormo.data")
     sources = data.get("sources") if isinstance(data, Mapping) else None
-    found: set[str] = set()
+    languages: set[str] = set()
     for source in sources.values() if isinstance(sources, Mapping) else ():
         steps = source.get("steps") if source.get("steps") is not None else data.get("steps") or ()
         columns = (source.get("reader") or {}).get("columns") or {}
@@ -83,8 +83,8 @@ def _languages(recipe: Resolved) -> set[str]:
         kept = [_kept(step) for step in steps if _name(step) == "language"]
         if not all(kept):
             return set()
-        found |= set(kept[-1]) if kept else {str(language)}
-    return found
+        languages |= set(kept[-1]) if kept else {str(language)}
+    return languages
 
 
 def _kept(step: object) -> list[str]:

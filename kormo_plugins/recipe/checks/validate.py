@@ -131,9 +131,9 @@ def named_in_file(own: Mapping[str, object], path: Path) -> None:
     if EXTENDS in own and not is_registered([name for name in listed if isinstance(name, str)]):
         raise KormoError(
             where=f"{path}: {EXTENDS}",
-            found=f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
-            why=f"Axolotl would not load us, drop {EXTENDS} in silence and train from what is left",
-            do=f"add `plugins: [{OURS[0]}]` to this file (those of the files it extends are kept)",
+            found=f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list {OURS[0]} under `plugins`",
+            why=f"Axolotl would not load kormo-plugins, would silently drop {EXTENDS} and train from the rest",
+            do=f"add `plugins: [{OURS[0]}]` to this file (plugins of the files that it extends are kept)",
         )
 
 
@@ -168,7 +168,7 @@ def _of_axolotl(resolved: Resolved, detail: Any) -> KormoError:
         where=resolved.where(key) if key else str(resolved.path),
         found=shown(detail["input"]) if key else "a combination of keys that Axolotl refuses",
         why=reason(detail),
-        do="change what the message names",
+        do="change the keys that the message names",
     )
 
 

@@ -34,15 +34,15 @@ def advise(setup: Setup, micro_batch: int, capacity: float, liger: bool = True) 
     if memory(setup).total <= capacity:
         return
     families = _families(setup, micro_batch, liger)
-    found = False
+    fits = False
     for family in families:
         for keys, change in family:
             total = memory(change(setup)).total
             if total <= capacity:
-                found = True
+                fits = True
                 yield {"set": keys, "total_gb": total / GB, "fits": True}
                 break
-    if not found:
+    if not fits:
         yield _together(setup, families, capacity)
 
 

@@ -42,12 +42,12 @@ def schedule_options(recipe: Recipe) -> dict[str, object]:
 def warmup_steps(recipe: Recipe, steps: int) -> int:
     """Warm-up steps as Axolotl counts them: by default 3% and at most 100, and never exactly one."""
     if recipe.get("warmup_steps") is not None:
-        found = int(recipe.get("warmup_steps"))
+        warmup = int(recipe.get("warmup_steps"))
     elif recipe.get("warmup_ratio") is not None:
-        found = int(float(recipe.get("warmup_ratio")) * steps)
+        warmup = int(float(recipe.get("warmup_ratio")) * steps)
     else:
-        found = min(int(0.03 * steps), 100)
-    return 2 if found == 1 else found
+        warmup = min(int(0.03 * steps), 100)
+    return 2 if warmup == 1 else warmup
 
 
 def _factor(name: str, options: Mapping[str, Any], peak: float, warmup: int, steps: int) -> Rate | None:

@@ -50,7 +50,7 @@ class Machine:
             raise KormoError(
                 where="kormo recipe plan",
                 found=f"--gpus {self.gpus} --mfu {self.mfu}",
-                why="at least one GPU computes, with a share of its peak above 0 and at most 1",
+                why="--gpus is at least 1, and --mfu is above 0 and at most 1",
                 do="correct the number",
             )
 

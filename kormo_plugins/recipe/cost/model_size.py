@@ -74,7 +74,8 @@ def _model(values: Mapping[str, object], rows: int, where: str) -> Model:
             where=where,
             found=in_words(error),
             why="memory and FLOPs are counted from the sizes of a Llama-like decoder",
-            do="name them as kormo does: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads",
+            do="use the parameter names of kormo: hidden_size, intermediate_size, num_hidden_layers, "
+            "num_attention_heads",
         ) from None
 
 
@@ -106,15 +107,15 @@ def vocabulary(recipe: Recipe) -> int:
     raise KormoError(
         where=where,
         found=f"hub: {choice.hub}",
-        why="the size of its vocabulary is not known before it is fetched",
+        why="its vocabulary size is not known before it is downloaded",
         do=f"run `axolotl preprocess {recipe.path}`",
     )
 
 
 def _ids(folder: Path, where: str) -> int:
-    found = _json(folder / "tokenizer.json")
-    added = [token["id"] for token in found.get("added_tokens", ())]
-    words = (found.get("model") or {}).get("vocab") or {}
+    tokenizer = _json(folder / "tokenizer.json")
+    added = [token["id"] for token in tokenizer.get("added_tokens", ())]
+    words = (tokenizer.get("model") or {}).get("vocab") or {}
     if not words:
         raise KormoError(
             where=where,
@@ -149,9 +150,9 @@ def _config_before(recipe: Recipe) -> dict[str, Any]:
 
 def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:
     """The recipe in the folder of `beside` whose `output_dir` this is; None if there is none."""
-    said = re.compile(rf"^output_dir:\s*['\"]?{re.escape(str(output_dir))}['\"]?\s*(#.*)?$", re.M)
+    output_dir_line = re.compile(rf"^output_dir:\s*['\"]?{re.escape(str(output_dir))}['\"]?\s*(#.*)?$", re.M)
     for path in sorted(beside.parent.glob("*.yml")):
-        if path == beside or not said.search(path.read_text(encoding="utf-8", errors="replace")):
+        if path == beside or not output_dir_line.search(path.read_text(encoding="utf-8", errors="replace")):
             continue
         if str(resolve(path).get("output_dir")) == str(output_dir):
             return load_recipe(path)
@@ -160,7 +161,7 @@ def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

@@ -112,12 +112,12 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     per_token = model_flops_per_token(model.shape, recipe.sequence_len)
     flops = None if tokens is None else per_token * tokens
     rate = machine.gpus * machine.peak(block.precision.autocast) * machine.mfu
-    found, kernels = memory(setup), recipe.registry.names("kernel")
+    usage, kernels = memory(setup), recipe.registry.names("kernel")
     return Plan(
         machine,
         model,
         setup,
-        found,
+        usage,
         block.global_batch,
         micro,
         per_step,

@@ -32,14 +32,14 @@ def text(found: Plan) -> list[str]:
         "gradients": f"ZeRO-{zero}" if zero else "",
         "activations": _checkpointed(setup),
         "logits": "a chunk at a time" if {"one_pass", "fused_linear_cross_entropy"} & setup.kernels else "",
-        "buffers": "what is sent, the step, the context" if machine.cuda else "",
+        "buffers": "communication, optimizer step, CUDA context" if machine.cuda else "",
     }
     for part in ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "total"):
         lines.append(f"  {part:<12}{getattr(memory_, part) / GB:10.2f} GB  {about.get(part, '')}".rstrip())
     if memory_.host:
         lines.append(f"  {'on the host':<12}{memory_.host / GB:10.2f} GB")
     disk = found.checkpoints
-    kept = f"{disk['rolling']:,.2f} GB for the {disk['kept']} that are kept"
+    kept = f"{disk['rolling']:,.2f} GB for the {disk['kept']} that are kept at a time"
     lines += ["", f"disk            {disk['full']:,.2f} GB a checkpoint, {kept}, {disk['export']:,.2f} GB the export"]
     lines += [f"note            {note}" for note in found.notes]
     return [*lines, "", *_verdict(found)]
@@ -56,14 +56,15 @@ def _verdict(found: Plan) -> list[str]:
     if found.fits:
         return ["It fits."]
     lines = [
-        f"It does not fit: {found.memory.total / GB:.1f} GB are needed, there are {found.machine.capacity / GB:.1f}."
+        f"It does not fit: {found.memory.total / GB:.1f} GB are needed, {found.machine.capacity / GB:.1f} GB are "
+        "available."
     ]
     for change in found.advice:
         keys = ", ".join(f"{key}: {json.dumps(value)}" for key, value in change["set"].items())
-        told = "it fits" if change["fits"] else "still too much"
-        lines.append(f"  with {keys or 'no change that helps'}: {change['total_gb']:.1f} GB, {told}")
+        verdict = "it fits" if change["fits"] else "still too much"
+        lines.append(f"  with {keys or 'no change that helps'}: {change['total_gb']:.1f} GB, {verdict}")
     if not any(change["fits"] for change in found.advice):
-        lines.append("  take more GPUs (--gpus) or larger ones (--gpu)")
+        lines.append("  use more GPUs (--gpus) or GPUs with more memory (--gpu)")
     return lines
 
 
@@ -75,7 +76,7 @@ def _known(value: float | None) -> str:
 
 def _hours(found: Plan) -> str:
     if found.hours is None:
-        return "not known: Axolotl's own datasets decide the length,"
+        return "unknown: the length depends on Axolotl's own datasets,"
     if found.hours < 1:
         return f"{found.hours * 60:.1f} minutes"
     return f"{found.hours:,.1f} hours ({found.hours / 24:,.1f} days, {found.hours * found.machine.gpus:,.0f} GPU hours)"

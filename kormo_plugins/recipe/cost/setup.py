@@ -66,7 +66,9 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
     moments = SMALL_MOMENTS.get(optimizer, MOMENTS.get(optimizer, -1) * BYTES[precision.optimizer])
     if moments < 0:
         moments = 2.0 * BYTES[precision.optimizer]
-        notes.append(f"the optimizer {optimizer} is not known here: counted like Adam, two moments per parameter")
+        notes.append(
+            f"the optimizer {optimizer} is unknown here and is counted like Adam, with two moments per parameter"
+        )
     weights: float = BYTES[precision.weights]
     trainable = model.parameters
     if recipe.get("adapter"):
@@ -106,14 +108,14 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
 
 def fused(recipe: Recipe) -> frozenset[str]:
     """The fused kernels of the recipe, as `memory.Setup` names them."""
-    found = set()
+    kernels = set()
     for choice in recipe.block.kernels:
         if choice.name == "liger":
             params = recipe.registry.params("kernel", choice.name, choice.values)
-            found |= {key for key, on in params.model_dump().items() if on}
+            kernels |= {key for key, on in params.model_dump().items() if on}
     if recipe.get("cut_cross_entropy") or recipe.get("liger_fused_linear_cross_entropy"):
-        found.add("fused_linear_cross_entropy")
-    return frozenset(found)
+        kernels.add("fused_linear_cross_entropy")
+    return frozenset(kernels)
 
 
 def one_pass(recipe: Recipe, model: Model) -> frozenset[str]:

@@ -79,7 +79,7 @@ def _by_source(recipe: Recipe, counted: Mapping[str, Counted]) -> dict[str, floa
     tokens = {name: counted[name].tokens if name in counted else 1 for name in names}
     total = length * recipe.block.global_batch * recipe.sequence_len
     begins = [0, *(min(stage.from_tokens, total) for stage in stages), total]
-    found = dict.fromkeys(names, 0.0)
+    by_source = dict.fromkeys(names, 0.0)
     for (begin, end), part in zip(pairwise(begins), [params, *stages], strict=True):
         if part.weights is None and not counted:
             return None  # in proportion to their tokens, which are not counted yet
@@ -89,8 +89,8 @@ def _by_source(recipe: Recipe, counted: Mapping[str, Counted]) -> dict[str, floa
         except KormoError:
             return None
         for name in names:
-            found[name] += now[name] * (end - begin) / max(1, total)
-    return found
+            by_source[name] += now[name] * (end - begin) / max(1, total)
+    return by_source
 
 
 def as_json(found: Shares | None, tokens: int | None) -> dict[str, object]:
@@ -98,5 +98,5 @@ def as_json(found: Shares | None, tokens: int | None) -> dict[str, object]:
     if found is None:
         return {"tokens_by_source": None, "share_synthetic": None, "share_korean": None, "share_language_unknown": None}
     by_source = None if tokens is None else {name: round(share * tokens) for name, share in found.sources.items()}
-    told = {"synthetic": found.synthetic, "korean": found.korean, "language_unknown": found.unknown}
-    return {"tokens_by_source": by_source, **{f"share_{name}": round(share, DIGITS) for name, share in told.items()}}
+    parts = {"synthetic": found.synthetic, "korean": found.korean, "language_unknown": found.unknown}
+    return {"tokens_by_source": by_source, **{f"share_{name}": round(share, DIGITS) for name, share in parts.items()}}

@@ -22,10 +22,10 @@ def text(found: Difference, a: Recipe, b: Recipe) -> Iterator[str]:
         yield f"{a.path} {ARROW} {b.path}"
     yield from _pairs(found.changed)
     if found.apart:
-        yield "set apart, as it changes nothing that is trained:"
+        yield "differences that do not affect training:"
         yield from _pairs(found.apart)
     if found.changed:
-        yield "what follows:"
+        yield "consequences:"
         yield from _follows(found.consequences)
         yield from _curves(a, b, found)
     yield from (f"note: {note}" for note in found.notes)
@@ -61,7 +61,7 @@ def _follows(consequences: dict[str, Any], indent: str = "    ") -> Iterator[str
 
 def _number(value: object) -> str:
     if value is None:
-        return "not known" if value is None else str(value)
+        return "unknown" if value is None else str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if value < 10**15 else f"{value:.3g}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -75,5 +75,5 @@ def _curves(a: Recipe, b: Recipe, found: Difference) -> Iterator[str]:
     highest = max([value for mark in marks for value in mark.values()], default=0.0)
     yield f"    learning rate, {', '.join(marks[0] or marks[1])}:"
     for name, recipe, mark in zip("ab", (a, b), marks, strict=True):
-        values = " ".join(f"{value:.3g}" for value in mark.values()) or "not known for this schedule"
+        values = " ".join(f"{value:.3g}" for value in mark.values()) or "unknown for this schedule"
         yield f"      {name} {sparkline(recipe, highest)} {values}"

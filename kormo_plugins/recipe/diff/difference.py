@@ -130,14 +130,14 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
     for key, pair in _changes(normal(a), normal(b)):
         if not (same_length and key in LENGTH):
             (apart if _one_of(key, APART) else changed)[key] = pair
-    told, notes = zip(*(_consequences(recipe, machine, count) for recipe in (a, b)), strict=True)
-    reads = [part["tokens_by_source"] for part in told]
+    consequences, notes = zip(*(_consequences(recipe, machine, count) for recipe in (a, b)), strict=True)
+    reads = [part["tokens_by_source"] for part in consequences]
     if all(reads):
-        for part in told:  # a source that a recipe does not have counts as 0 tokens
+        for part in consequences:  # a source that a recipe does not have counts as 0 tokens
             part["tokens_by_source"] = {
                 name: part["tokens_by_source"].get(name, 0) for name in {**reads[0], **reads[1]}
             }
-    return Difference(changed, apart, _pairs(*told), tuple(dict.fromkeys((*notes[0], *notes[1]))))
+    return Difference(changed, apart, _pairs(*consequences), tuple(dict.fromkeys((*notes[0], *notes[1]))))
 
 
 def _changes(a: object, b: object, way: str = "") -> Iterator[tuple[str, list[object]]]:
@@ -166,8 +166,10 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
     tokens = None if recipe.steps is None or rows is None else recipe.steps * rows * recipe.sequence_len
     read = as_json(shares(recipe, count(recipe)), tokens)
     if recipe.data is not None and read["share_korean"] is None:
-        notes.append(f"{recipe.path}: the shares of its sources follow from their sizes, known once they are built")
-    found = {
+        notes.append(
+            f"{recipe.path}: the shares of its sources depend on their sizes, which are known once they are built"
+        )
+    consequences = {
         "parameters": cost.get("parameters"),
         "trainable_parameters": cost.get("trainable_parameters"),
         "steps": recipe.steps,
@@ -179,7 +181,7 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
         "memory_per_gpu_gb": cost.get("memory_per_gpu_gb"),
         "fits": cost.get("fits"),
     }
-    return found, notes
+    return consequences, notes
 
 
 def _of_any_machine(recipe: Recipe, machine: Machine) -> dict[str, object]:

@@ -80,9 +80,9 @@ def data(recipe: DataRecipe, components: Registry) -> dict[str, object]:
     written = {key: value for key, value in recipe.mixture.mixture.items() if key != "name"}
     params = components.params("mixing", values["mixture"]["name"], written)
     later = zip(getattr(params, "stages", ()), values["mixture"].get("stages", ()), strict=True)
-    for part, told in [(params, values["mixture"]), *later]:
+    for part, mixture in [(params, values["mixture"]), *later]:
         if getattr(part, "weights", None) is not None and _is_tree(part.weights):
-            told["weights"] = {name: round(share, 12) for name, share in leaves(part.weights, "weights").items()}
+            mixture["weights"] = {name: round(share, 12) for name, share in leaves(part.weights, "weights").items()}
     return values
 
 

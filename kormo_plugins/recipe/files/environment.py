@@ -15,8 +15,8 @@ REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
 """A reference where references are not replaced."""
 
 REFUSED = (
-    "environment variables stand in paths and in dataset recipes only: apart from where things lie, a recipe says the "
-    "same on every machine"
+    "environment variables are allowed only in paths and in dataset recipes, so that a recipe means the same on "
+    "every machine"
 )
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?", re.DOTALL)
@@ -59,11 +59,11 @@ def expand_paths(
         KormoError: a reference is at another key, where it would be taken literally, or cannot be replaced.
     """
     faults = Faults()
-    found = dict(values)
+    expanded = dict(values)
     for key, value in values.items():
         with faults.catch():
             if key in paths:
-                found[key] = expand(value, f"{where}: {key}")
+                expanded[key] = expand(value, f"{where}: {key}")
             elif key not in later and (reference := REFERENCE.search(_texts(value))):
                 raise KormoError(
                     where=f"{where}: {key}",
@@ -72,7 +72,7 @@ def expand_paths(
                     do="write the value itself",
                 )
     faults.raise_any()
-    return found
+    return expanded
 
 
 def _texts(value: object) -> str:
@@ -93,12 +93,12 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
             why="it is neither ${NAME} nor ${NAME:-default}",
             do="write one of the two, or $${ for a literal ${",
         )
-    found = variables.get(parts["name"], "")
-    if found:
-        return found
+    value = variables.get(parts["name"], "")
+    if value:
+        return value
     if parts["default"] is not None:
         return parts["value"]
-    state = "is set to nothing" if parts["name"] in variables else "is not set"
+    state = "is empty" if parts["name"] in variables else "is not set"
     raise KormoError(
         where=where,
         found=f"{match[0]!r}",

@@ -38,7 +38,8 @@ def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
         raise KormoError(
             where=where,
             found=f"{there[0]} and {there[1]}",
-            why="the file that names it is a link, and there is one beside the link and another beside its target",
-            do="name the file by its whole path, or remove one of the two",
+            why="the file that names it is a symbolic link, and there is such a file both beside the link and beside "
+            "its target",
+            do="name the file by its absolute path, or remove one of the two",
         )
     return there[0] if there else places[0]

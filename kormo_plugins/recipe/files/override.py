@@ -99,8 +99,8 @@ def record_of(path: Path) -> dict[str, Any] | None:
         with path.open(encoding="utf-8") as file:
             if file.readline() != _FIRST_LINE:
                 return None
-            found: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
-            return found
+            record: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
+            return record
     except (OSError, ValueError):
         return None
 
@@ -170,7 +170,10 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, object]:
             )
         if key in changes:
             raise KormoError(
-                where=f"{COMMAND_LINE}: {key}", found="a key given twice", why="only one can hold", do="remove one"
+                where=f"{COMMAND_LINE}: {key}",
+                found="a key given twice",
+                why="only one value can apply",
+                do="remove one",
             )
         changes[key] = _typed(key, text, resolved)
     return changes
@@ -179,18 +182,18 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, object]:
 def _typed(key: str, text: str, resolved: Resolved) -> object:
     value = read_value(text, f"{COMMAND_LINE}: {key}")
     schema, definitions = schema_at(split(key), resolved)
-    found = faults(value, schema, definitions)
-    if not found:
+    problems = faults(value, schema, definitions)
+    if not problems:
         return value
     if not isinstance(value, (dict, list)) and not faults(text, schema, definitions):
         return text
-    if found[0].key:  # inside a mapping or list, the checks of the recipe give better messages
+    if problems[0].key:  # inside a mapping or list, the checks of the recipe give better messages
         return value
     raise KormoError(
         where=f"{COMMAND_LINE}: {key}",
         found=shown(value),
         why=f"it should be {name_of(schema, definitions)}",
-        do=closest(text, found[0].known, "give a value of that kind"),
+        do=closest(text, problems[0].known, "give a value of that kind"),
     )
 
 
@@ -284,9 +287,9 @@ def nested(changes: Mapping[str, object], values: Mapping[str, object]) -> dict[
         if names[0] in UNITED and len(names) > 1:
             raise KormoError(
                 where=f"{COMMAND_LINE}: {key}",
-                found="an element of a list that is united, not replaced",
-                why="plugins can only be added",
-                do=f"write {names[0]}=[…]: those are added",
+                found="an element of a list that is merged, not replaced",
+                why="the command line can only add plugins",
+                do=f"write {names[0]}=[…]: they are added to the list",
             )
         depth = _put(working, names, value, key)
         target: dict[object, Any] = result
@@ -304,8 +307,8 @@ def _refuse_overlap(changes: Mapping[str, object]) -> None:
                 raise KormoError(
                     where=f"{COMMAND_LINE}: {key}",
                     found=f"a change inside {paths[path[:end]]}, which is changed as well",
-                    why="which of the two holds would depend on their order",
-                    do="put both into one value",
+                    why="which of the two applies would depend on their order",
+                    do="combine them into one value",
                 )
 
 
@@ -319,15 +322,15 @@ def _put(working: Any, names: list[str | int], value: object, key: str) -> int:
                 raise KormoError(
                     where=f"{COMMAND_LINE}: {key}",
                     found=f"the element {name!r}",
-                    why=f"the list has {len(working)}: they are counted from 0",
-                    do="give the whole list to add one",
+                    why=f"the list has {len(working)} elements, counted from 0",
+                    do="set the whole list to add an element",
                 )
         elif not isinstance(working, dict):
             way = ".".join(map(str, names[:index]))
             raise KormoError(
                 where=f"{COMMAND_LINE}: {key}",
                 found=f"{way}: {shown(working)}",
-                why="it has nothing inside",
+                why="it is a plain value, without keys inside",
                 do=f"set {way} itself",
             )
         if index == len(names) - 1:
@@ -339,7 +342,7 @@ def _put(working: Any, names: list[str | int], value: object, key: str) -> int:
                     where=f"{COMMAND_LINE}: {key}",
                     found=f"an element of {name}",
                     why="the recipe has no such list",
-                    do=f"give the whole list: {name}=[…]",
+                    do=f"set the whole list: {name}=[…]",
                 )
             working[name] = {}
         working = working[name]

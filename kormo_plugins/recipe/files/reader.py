@@ -67,7 +67,7 @@ class Reader:
             raise KormoError(
                 where=named_by,
                 found=f"more than {MAX_CHAIN} files that extend one another",
-                why="it would be impossible to tell where a value comes from",
+                why="it would be impossible to see where a value comes from",
                 do="put some of them into one",
             )
 
@@ -126,7 +126,7 @@ class Reader:
                     KormoError(
                         where=f"{file}: {dotted}",
                         found=f"{key} beside {name}",
-                        why=f"{name} is what {key} is called today, so one of the two would be lost",
+                        why=f"{key} is the former name of {name}, so one of the two would be lost",
                         do=f"remove {key}",
                     )
                 )
@@ -164,8 +164,8 @@ def _parents(value: object, where: str) -> list[str]:
             raise KormoError(
                 where=where,
                 found=repr(name),
-                why="what a recipe inherits is the same on every machine, so no environment variable stands here",
-                do="name the file; where documents lie may be `${NAME}`",
+                why="a recipe inherits the same files on every machine, so `extends` takes no environment variables",
+                do="name the file; paths of documents may contain `${NAME}`",
             )
         if "://" in name:
             raise KormoError(

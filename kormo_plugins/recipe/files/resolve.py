@@ -117,13 +117,13 @@ def resolve_data(path: Path | str, overrides: Mapping[str, object] | None = None
 
 def dotted(values: Mapping[str, object], above: str = "") -> dict[str, object]:
     """All values by dotted key; null is the same as a missing key."""
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= dotted(value, f"{above}{key}.")
+            flat |= dotted(value, f"{above}{key}.")
         elif value is not None:
-            found[f"{above}{key}"] = value
-    return found
+            flat[f"{above}{key}"] = value
+    return flat
 
 
 def overrides_of(cfg: Mapping[str, object], path: Path | str) -> dict[str, Any]:

@@ -74,9 +74,9 @@ def beside(folder: Path, name: str, where: str) -> Path:
 def shipped_names() -> list[str]:
     """The names of all shipped files, without `kormo:`."""
     root = shipped_root()
-    found = []
+    names = []
     for folder in FOLDERS:
         base = root if folder != FOLDERS[0] else root / folder
         files = sorted(path for path in (root / folder).rglob("*") if path.suffix in SUFFIXES)
-        found += [path.relative_to(base).as_posix() for path in files]
-    return found
+        names += [path.relative_to(base).as_posix() for path in files]
+    return names

@@ -101,11 +101,14 @@ def _value(text: str, where: str, one_line: bool = False) -> object:
             else "correct it there or in the line above (indentation by spaces, `key: value`, quotes in pairs)",
         ) from None
     except (TooLarge, RecursionError, ValueError, OverflowError) as error:
-        found = (
-            str(error) if isinstance(error, TooLarge) else "values that contain themselves, or that no computer holds"
+        problem_text = (
+            str(error) if isinstance(error, TooLarge) else "values that contain themselves or do not fit in memory"
         )
         raise KormoError(
-            where=where, found=found, why="it cannot be read as a recipe", do="write plain mappings, lists and values"
+            where=where,
+            found=problem_text,
+            why="it cannot be read as a recipe",
+            do="write plain mappings, lists and values",
         ) from None
     return value
 
@@ -125,7 +128,10 @@ def _text(path: Path, named_by: str) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise KormoError(
-            where=where, found=f"the path {str(path)!r}"[:200], why=f"it cannot be read: {reason}", do="check it"
+            where=where,
+            found=f"the path {str(path)!r}"[:200],
+            why=f"it cannot be read: {reason}",
+            do="correct the path",
         ) from None
     if len(content) > MAX_BYTES:
         raise KormoError(
@@ -168,7 +174,7 @@ def nearest_file(path: Path) -> str:
         return f"correct the link: it leads to {str(path.readlink())!r}, which is not there"
     folder = path.parent
     if not folder.is_dir():
-        return f"correct the path: there is no folder {str(folder)!r} (seen from {Path.cwd()})"
+        return f"correct the path: there is no folder {str(folder)!r} (relative to {Path.cwd()})"
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
     if near:

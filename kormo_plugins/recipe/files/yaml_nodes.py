@@ -76,18 +76,18 @@ def faults_of(root: yaml.Node) -> Iterator[NodeFault]:
     Raises:
         TooLarge: merge keys that stand for more than `MAX_VALUES` values.
     """
-    found: list[NodeFault] = []
+    problems: list[NodeFault] = []
     waiting, seen = [root], {id(root)}
     while waiting:
         node = waiting.pop()
-        found += _faults_at(node)
+        problems += _faults_at(node)
         for child in _children(node):
             if id(child) not in seen:
                 seen.add(id(child))
                 waiting.append(child)
-    if not found:
+    if not problems:
         _measure_merges(root)
-    yield from sorted(found, key=lambda fault: fault.line)
+    yield from sorted(problems, key=lambda fault: fault.line)
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:
@@ -123,7 +123,7 @@ def _scalar(node: yaml.ScalarNode, line: int) -> Iterator[NodeFault]:
         yield NodeFault(
             line,
             f"the character U+{ord(no_text.group()):04X}",
-            "no name of a file and no text can hold it",
+            "neither file names nor texts can contain it",
             "remove it, or write the character that is meant",
         )
     if node.style is None or node.style == "":
@@ -171,14 +171,14 @@ def _keys(node: yaml.MappingNode) -> Iterator[NodeFault]:
             yield NodeFault(
                 line,
                 f"the key {key.value!r} for the second time (first in line {seen[name]})",
-                "YAML would keep the last one and drop the other in silence",
+                "YAML would silently keep only the last one",
                 "remove one of the two",
             )
         seen[name] = line
         if kind == "merge" and not _mergeable(value):
             yield NodeFault(
                 line,
-                "<< with something else than a mapping",
+                "<< with something other than a mapping",
                 "a merge key takes the keys of mappings",
                 "write `<<: *name`, or `<<: [*one, *other]`",
             )
@@ -208,7 +208,7 @@ def _measure_merges(root: yaml.Node) -> None:
                 total += sum(size(part, depth + 1) for part in merged) if key.tag == _MERGE else 1
             sizes[id(node)] = total
         if sizes[id(node)] > MAX_VALUES:
-            raise TooLarge(f"merge keys that stand for more than {MAX_VALUES:,} values")
+            raise TooLarge(f"merge keys that expand to more than {MAX_VALUES:,} values")
         return sizes[id(node)]
 
     waiting, seen = [root], {id(root)}

@@ -94,18 +94,23 @@ def cache_folder() -> Path:
 
 
 def _key(plugins: list[str]) -> dict[str, object]:
-    found: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
+    versions_by_name: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
     for distribution in ("axolotl", "transformers", "trl"):
         try:
-            found[distribution] = importlib.metadata.version(distribution)
+            versions_by_name[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             raise KormoError(
                 where=f"the package {distribution}",
                 found="not installed",
-                why="a recipe is a configuration of Axolotl's",
+                why="a recipe is an Axolotl configuration, and is checked against the installed Axolotl",
                 do=versions.install_line(),
             ) from None
-    return {"format": FORMAT, "versions": found, "plugins": plugins, "unnamed": variants.entry_point_plugins()}
+    return {
+        "format": FORMAT,
+        "versions": versions_by_name,
+        "plugins": plugins,
+        "unnamed": variants.entry_point_plugins(),
+    }
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -151,7 +156,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             where="the installed Axolotl",
             found=last,
             why="its configuration model could not be imported",
-            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.install_line()}",
+            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or reinstall it: {versions.install_line()}",
         )
     if "error" in content:
         where, found, why, do = content["error"]

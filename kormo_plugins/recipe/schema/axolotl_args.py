@@ -8,5 +8,10 @@ from pydantic import BaseModel, Field
 class KormoArgs(BaseModel):
     """Merged into Axolotl's input schema, which drops unknown keys."""
 
-    kormo: dict[str, object] | None = Field(default=None, description="everything that kormo-plugins reads")
-    extends: str | list[str] | None = Field(default=None, description="recipes that this one inherits from")
+    kormo: dict[str, object] | None = Field(
+        default=None,
+        description="settings of kormo-plugins: model, tokenizer, data, precision, monitoring and evaluation",
+    )
+    extends: str | list[str] | None = Field(
+        default=None, description="recipes that this one inherits from, as paths relative to this file"
+    )

@@ -92,14 +92,14 @@ def _schedules() -> dict[str, dict[str, str]]:
 
     given = {"self", "optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "max_lr", "total_steps"}
     functions = {name.value: function for name, function in TYPE_TO_SCHEDULER_FUNCTION.items()}
-    found: dict[str, dict[str, str]] = {"rex": {}}
+    schedules: dict[str, dict[str, str]] = {"rex": {}}
     every: dict[str, Any] = {**functions, "one_cycle": OneCycleLR}
     for name, function in every.items():
         parameters = inspect.signature(function).parameters
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             continue  # it passes anything on
-        found[name] = {key: _kind(parameter) for key, parameter in parameters.items() if key not in given}
-    return found
+        schedules[name] = {key: _kind(parameter) for key, parameter in parameters.items() if key not in given}
+    return schedules
 
 
 def _kind(parameter: Any) -> str:
@@ -120,11 +120,11 @@ def _options() -> list[str]:
     """Options of Axolotl's commands, which are written into the configuration even if they are no keys."""
     import axolotl.cli.args as arguments
 
-    found = {"inference", "merge_lora", "launcher"}
+    options = {"inference", "merge_lora", "launcher"}
     for item in vars(arguments).values():
         if isinstance(item, type) and dataclasses.is_dataclass(item):
-            found |= {field.name for field in dataclasses.fields(item)}
-    return sorted(found)
+            options |= {field.name for field in dataclasses.fields(item)}
+    return sorted(options)
 
 
 def _main(out: str, *plugins: str) -> None:

@@ -69,16 +69,15 @@ def plugin_class(plugin: str) -> Any:
     from axolotl.integrations.base import BasePlugin
 
     module, _, name = plugin.rpartition(".")
-    found = getattr(importlib.import_module(module), name)
-    if not (isinstance(found, type) and issubclass(found, BasePlugin)):
+    plugin_type = getattr(importlib.import_module(module), name)
+    if not (isinstance(plugin_type, type) and issubclass(plugin_type, BasePlugin)):
         raise KormoError(
             where=f"plugins: {plugin}",
-            found=f"{name}, which is no such class",
-            why="it is no plugin of Axolotl's (a subclass of axolotl.integrations.base.BasePlugin), and Axolotl would "
-            "call it",
+            found=f"{name}, which is not a plugin class",
+            why="a plugin is a subclass of axolotl.integrations.base.BasePlugin, and Axolotl would call this as one",
             do="name a plugin's class, or remove it from `plugins`",
         )
-    return found
+    return plugin_type
 
 
 def look_up(plugin: str) -> None:
@@ -94,7 +93,7 @@ def look_up(plugin: str) -> None:
         )
     if not package.startswith(SHIPPED + "."):
         return _look_up_foreign(package, name, where)
-    found, texts = shipped()
+    known, texts = shipped()
     if not texts:
         return
     folder_name, _, module = package.removeprefix(SHIPPED + ".").partition(".")
@@ -104,7 +103,7 @@ def look_up(plugin: str) -> None:
         where=where,
         found=f"the class {name} of {package}",
         why="Axolotl ships no such plugin; it would print an error and train without it",
-        do=closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
+        do=closest(plugin, known) or f"the plugins are: {', '.join(sorted(known))}",
     )
 
 
@@ -121,7 +120,7 @@ def _look_up_foreign(module: str, name: str, where: str) -> None:
         raise KormoError(
             where=where,
             found=f"the name {name} of the module {module}",
-            why="there is no class of that name in its source, so it is no plugin, and Axolotl would call it",
+            why="its source defines no class of that name, so it is not a plugin, and Axolotl would call it as one",
             do="name a plugin's class, or remove it from `plugins`",
         )
     refuse_foreign(module, where)
@@ -132,8 +131,8 @@ def shipped() -> tuple[list[str], dict[str, str]]:
     spec = importlib.util.find_spec("axolotl")
     folder = Path(next(iter((spec and spec.submodule_search_locations) or ("",)))) / "integrations"
     texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*/__init__.py"))}
-    found: list[str] = []
+    names: list[str] = []
     for name, text in texts.items():
         classes = re.findall(r"^class (\w+Plugin)\b|\bimport (\w+Plugin)$", text, re.M)
-        found += [f"{SHIPPED}.{name}.{defined or imported}" for defined, imported in classes]
-    return [plugin for plugin in found if not plugin.endswith(".BasePlugin")], texts
+        names += [f"{SHIPPED}.{name}.{defined or imported}" for defined, imported in classes]
+    return [plugin for plugin in names if not plugin.endswith(".BasePlugin")], texts

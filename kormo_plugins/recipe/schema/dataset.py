@@ -123,11 +123,11 @@ def weighed_sources(weights: object) -> list[str]:
     """The sources in a tree of weights: its leaves, in order."""
     if not isinstance(weights, Mapping):
         return []
-    found: list[str] = []
+    names: list[str] = []
     for name, weight in weights.items():
         inner = weight.get("of") if isinstance(weight, Mapping) else None
-        found += weighed_sources(inner) if isinstance(inner, Mapping) else [str(name)]
-    return found
+        names += weighed_sources(inner) if isinstance(inner, Mapping) else [str(name)]
+    return names
 
 
 def _prefix(where: str) -> Where:
@@ -180,5 +180,5 @@ def _weighed(values: Mapping[str, object], place: Where) -> Iterator[KormoError]
                 where=place("mixture.weights"),
                 found=f"no weight for the source {name!r}",
                 why="its documents would be read, cleaned and packed, and then never be trained on",
-                do=f"give {name} a weight (0 says that it is left out on purpose), or remove the source",
+                do=f"give {name} a weight (0 excludes it on purpose), or remove the source",
             )

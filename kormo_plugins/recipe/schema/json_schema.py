@@ -60,7 +60,7 @@ AXOLOTL_PLUGINS: tuple[str, ...] = (EVERY,)
 VARIABLE = r"|\$\{"
 
 EXTENDS: Schema = {
-    "description": "files whose keys this block inherits, relative to this file",
+    "description": "files whose keys this block inherits, as paths relative to this file",
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
 }
 
@@ -173,7 +173,7 @@ def _component(kind: str, components: Registry, definitions: dict[str, Schema]) 
     inherits = {"properties": {"name": True, **unnamed}, "additionalProperties": False}
     rules.append({"if": {"not": {"required": ["name"]}}, "then": inherits})  # a child whose parent names the component
     listed = ", ".join(f"{name}: {components.get(kind, name).summary}" for name in names)
-    about = {"enum": names, "description": f"one of the installed components of the kind {kind}. {listed}"}
+    about = {"enum": names, "description": f"name of an installed component of the kind {kind}. {listed}"}
     return {"type": "object", "properties": {"name": about}, "allOf": rules}
 
 
@@ -184,8 +184,8 @@ def _any_of(kind: str, key: str, closed: dict[str, Schema]) -> Schema:
         own = schema["properties"].get(key)
         if own is not None and all(closed[other]["properties"][key] != own for other in owners):
             owners.append(name)
-    found = [{"$ref": f"#/$defs/{kind}.{name}/properties/{key}"} for name in owners]
-    return found[0] if len(found) == 1 else {"anyOf": found}
+    references = [{"$ref": f"#/$defs/{kind}.{name}/properties/{key}"} for name in owners]
+    return references[0] if len(references) == 1 else {"anyOf": references}
 
 
 def _parameters(kind: str, name: str, components: Registry, definitions: dict[str, Schema]) -> Schema:
@@ -212,15 +212,15 @@ def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str,
     """Properties of a parameter model, from pydantic, or from its type hints if pydantic cannot generate JSON
     Schema."""
     try:
-        found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
+        model_schema = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
     except PydanticInvalidForJsonSchema:
         return dict(object_schema(model, definitions)["properties"])
-    for name, inner in found.pop("$defs", {}).items():
+    for name, inner in model_schema.pop("$defs", {}).items():
         inner.pop("required", None)
         definitions[f"{key}.{name}"] = inner
-    if "$ref" in found:  # a model that contains itself
-        found = definitions[found["$ref"].removeprefix("#/$defs/")]
-    return dict(found["properties"])
+    if "$ref" in model_schema:  # a model that contains itself
+        model_schema = definitions[model_schema["$ref"].removeprefix("#/$defs/")]
+    return dict(model_schema["properties"])
 
 
 def _allow_variables(schema: object) -> None:

@@ -86,7 +86,7 @@ def object_schema(model: Any, definitions: dict[str, Schema]) -> Schema:
         if field.is_required():
             required.append(field.alias or name)
     for old, name in getattr(model, "RENAMED", {}).items():
-        properties[old] = {**properties[name], "deprecated": True, "description": f"called `{name}` today"}
+        properties[old] = {**properties[name], "deprecated": True, "description": f"now called `{name}`"}
     schema: Schema = {"type": "object", "properties": properties}
     if required:
         schema["required"] = required
@@ -159,16 +159,16 @@ def _object_faults(value: object, schema: Schema, definitions: Mapping[str, Sche
     if not isinstance(value, Mapping):
         return [Fault(key, value, "mapping")]
     properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
-    found: list[Fault] = []
+    problems: list[Fault] = []
     for name, child in value.items():
         inner = f"{key}.{name}" if key else str(name)
         if name in properties:
-            found += faults(child, properties[name], definitions, inner)
+            problems += faults(child, properties[name], definitions, inner)
         elif others is False:
-            found.append(Fault(inner, child, known=tuple(properties)))
+            problems.append(Fault(inner, child, known=tuple(properties)))
         else:
-            found += faults(child, others, definitions, inner)
-    return found
+            problems += faults(child, others, definitions, inner)
+    return problems
 
 
 def _fits(value: object, kind: str) -> bool:

@@ -63,10 +63,10 @@ def scores(run: Path) -> list[EvalResult]:
     if not path.is_file():
         return []
     again = "remove it, or run `kormo eval` again"
-    found = read_object(path, missing=("", again), fix=again)
-    if fault := seal_fault(found):
+    evaluation = read_object(path, missing=("", again), fix=again)
+    if fault := seal_fault(evaluation):
         raise KormoError(where=str(path), found=fault, why="the scores are not those that were measured", do=again)
-    rows: Sequence[Mapping[str, object]] = found.get("results", [])
+    rows: Sequence[Mapping[str, object]] = evaluation.get("results", [])
     return [
         Score(
             task_type="text-generation",

@@ -104,8 +104,8 @@ def _sources(dataset: object) -> dict[str, object] | None:
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.mixture.report import stats
 
-    found: dict[str, object] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
-    return found
+    sources: dict[str, object] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
+    return sources
 
 
 def _write(folder: Path, lines: Iterable[str]) -> Path:
@@ -137,7 +137,7 @@ def card(
     if record.get("overrides"):
         yield f"With these changes: {_code(record['overrides'])}."
     if recipe.block.from_run is not None:
-        yield f"It goes on with the model of the run `{recipe.block.from_run}`."
+        yield f"It continues training the model of the run `{recipe.block.from_run}`."
     yield from ("", "## Use", "", *(use or _use(folder, recipe.block.role)), "")
     yield from ("## Training", "", *_training(recipe, run), "")
     if sources:
@@ -170,10 +170,10 @@ def weights(folder: Path) -> tuple[int, list[str]]:
 
 def _front(config: Mapping[str, object], sources: Mapping[str, Any] | None) -> Iterator[str]:
     """The YAML front matter that model hubs read."""
-    found = {name for source in (sources or {}).values() for name in source["languages"] if len(name) == 2}
+    languages = {name for source in (sources or {}).values() for name in source["languages"] if len(name) == 2}
     yield "---"
-    if found:
-        yield f"language: [{', '.join(sorted(found))}]"
+    if languages:
+        yield f"language: [{', '.join(sorted(languages))}]"
     yield from ("library_name: transformers", "pipeline_tag: text-generation", "tags: [kormo, axolotl]", "---", "")
 
 
@@ -194,7 +194,7 @@ def _use(folder: Path, role: str) -> Iterator[str]:
     if ours and kind != MODEL_TYPE:
         yield "Where transformers has a class that computes the same, `export/` holds the model in its layout."
     elif ours:
-        yield "`export/` holds the same model as a plain Llama, which needs no package of ours."
+        yield "`export/` holds the same model as a plain Llama, which needs no additional package."
     else:
         made = read_json(folder / "kormo_export.json") if (folder / "kormo_export.json").is_file() else {}
         yield f"Compared with the {made.get('from', 'original')} layout when it was written: " + (
@@ -214,7 +214,7 @@ def _use_gguf(folder: Path, role: str) -> tuple[str, ...]:
             f"ollama create {folder.name} -f Modelfile",
             "```",
             "",
-            "llama.cpp composes no text: send Hangul as NFC.",
+            "llama.cpp does not apply Unicode normalization: send Hangul as NFC.",
         )
     return ()
 
@@ -287,7 +287,7 @@ def _data(sources: Mapping[str, Any]) -> Iterator[str]:
                 _names(source["licenses"]),
             )
         )
-    header = ("source", "share of the run", "tokens in it", "epochs", "language", "synthetic", "written by", "licence")
+    header = ("source", "share of the run", "tokens", "epochs", "language", "synthetic", "generators", "licence")
     yield from _table(header, rows)
     korean = sum(source["share"] * _part(source["languages"], "ko") for source in sources.values())
     yield ""

@@ -55,8 +55,8 @@ class Revision:
     @property
     def files(self) -> list[Path]:
         """Paths of the files to upload, sorted."""
-        found = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
-        return sorted(found)
+        paths = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
+        return sorted(paths)
 
 
 def revisions(run: Path) -> Iterator[Revision]:
@@ -71,13 +71,13 @@ def revisions(run: Path) -> Iterator[Revision]:
             where=str(run),
             found="no finished run",
             why=reason,
-            do="train it to its end (the same command goes on), then publish it",
+            do="finish training (the same command resumes it), then publish it",
         )
     if not (run / EXPORT / "config.json").is_file():
         raise KormoError(
             where=str(run / EXPORT),
             found="no export",
-            why="what is published as main is the plain model, which opens without this package",
+            why="the plain model, which opens without this package, is published as main",
             do=f"kormo export {run} --to llama {run / EXPORT}",
         )
     check_unchanged(run / EXPORT)
@@ -138,8 +138,8 @@ def publish(
         raise KormoError(
             where=repository,
             found=in_words(error),
-            why=f"the hub took {', '.join(sent) or 'nothing'} of {len(planned)} revisions",
-            do=f"kormo publish {run} {repository} goes on when the hub can be reached (hf auth login)",
+            why=f"uploaded so far: {', '.join(sent) or 'nothing'}, of {len(planned)} revisions",
+            do=f"kormo publish {run} {repository} continues once the hub can be reached (hf auth login)",
         ) from None
     return sent
 
@@ -154,8 +154,8 @@ def refuse_repository(repository: str) -> None:
         raise KormoError(
             where="hub_model_id",
             found=repr(repository),
-            why="a repository of a hub is called owner/name",
-            do="write it so",
+            why="a hub repository is named owner/name",
+            do="write owner/name",
         )
 
 

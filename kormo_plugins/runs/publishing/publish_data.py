@@ -72,7 +72,7 @@ def publish_documents(
         raise KormoError(
             where=repository,
             found=in_words(error),
-            why="the hub did not take all documents; what it has is not sent again",
+            why="not all documents were uploaded; those already uploaded are not sent again",
             do="repeat the command when the hub can be reached (hf auth login)",
         ) from None
     return len(listed)
@@ -83,6 +83,6 @@ def _refuse_other_names(repository: str) -> None:
         raise KormoError(
             where="kormo data publish",
             found=repr(repository),
-            why="a repository of a hub is called owner/name",
-            do="write it so",
+            why="a hub repository is named owner/name",
+            do="write owner/name",
         )

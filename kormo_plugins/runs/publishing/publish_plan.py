@@ -17,12 +17,12 @@ from kormo_plugins.store.complete import fault
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
-UNKNOWN = "whether some of these files are there already is not known; those are not uploaded again"
+UNKNOWN = "it is unknown which of these files are there already; those are not uploaded again"
 """What a dry run cannot know."""
 
 HELD_BACK = (
-    (("optimizer*", "scheduler*", "global_step*", "zero_*", "latest"), "it is only needed to resume the training"),
-    (("rng_state*", "trainer_state.json"), "it is only needed to resume the training"),
+    (("optimizer*", "scheduler*", "global_step*", "zero_*", "latest"), "it is only needed to resume training"),
+    (("rng_state*", "trainer_state.json"), "it is only needed to resume training"),
     (("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt"), "it may be a pickle, and reading a pickle can run code"),
 )
 """Patterns of file and folder names, and why they are not uploaded; the first match counts. Otherwise: `OTHER`."""
@@ -93,11 +93,11 @@ def publish_plan(run: Path, repository: str, licence: str | None = None) -> Publ
         KormoError: whatever `publish` raises before its first upload.
     """
     refuse_repository(repository)
-    found = list(revisions(run))
+    all_revisions = list(revisions(run))
     planned = tuple(
-        PlannedRevision(revision.name, revision.folder, _files(run, revision, licence)) for revision in found
+        PlannedRevision(revision.name, revision.folder, _files(run, revision, licence)) for revision in all_revisions
     )
-    return PublishPlan(repository, planned, tuple(_held_back(run, found)))
+    return PublishPlan(repository, planned, tuple(_held_back(run, all_revisions)))
 
 
 def _files(run: Path, revision: Revision, licence: str | None) -> tuple[SentFile, ...]:
@@ -108,13 +108,13 @@ def _files(run: Path, revision: Revision, licence: str | None) -> tuple[SentFile
     return tuple(SentFile(name, sizes[name]) for name in sorted(sizes))
 
 
-def _held_back(run: Path, found: list[Revision]) -> Iterator[HeldBack]:
-    sent = {path for revision in found for path in revision.files}
-    folders = {revision.folder for revision in found}
+def _held_back(run: Path, all_revisions: list[Revision]) -> Iterator[HeldBack]:
+    sent = {path for revision in all_revisions for path in revision.files}
+    folders = {revision.folder for revision in all_revisions}
     for folder in (run, run / EXPORT, *checkpoints(run)):
         if folder not in folders:
             reason = fault(folder)
-            yield HeldBack(_named(run, folder), _size(folder), f"it is no complete checkpoint: {reason}")
+            yield HeldBack(_named(run, folder), _size(folder), f"it is not a complete checkpoint: {reason}")
             continue
         for path in sorted(folder.iterdir()):
             if path not in sent and path not in folders and path not in checkpoints(run):

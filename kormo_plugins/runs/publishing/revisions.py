@@ -69,7 +69,7 @@ def amount(text: str) -> int:
         raise KormoError(
             where="--every",
             found=repr(text),
-            why="it is a number of tokens",
+            why="it takes a number of tokens",
             do="write 500M, 50B or 1.5T",
         )
     return round(float(match[1]) * UNITS[match[2].upper()])
@@ -81,7 +81,7 @@ def points(names: Iterable[str], tokens_per_step: int | None = None) -> list[Poi
     Args:
         tokens_per_step: for names without a number of tokens.
     """
-    found = []
+    parsed = []
     for name in names:
         step, tokens = _STEP.search(name), _TOKENS.search(name)
         if step is None:
@@ -89,8 +89,8 @@ def points(names: Iterable[str], tokens_per_step: int | None = None) -> list[Poi
         number = round(float(tokens[1]) * UNITS[tokens[2].upper()]) if tokens else None
         if number is None and tokens_per_step:
             number = int(step[1]) * tokens_per_step
-        found.append(Point(name, int(step[1]), number))
-    return sorted(found, key=lambda point: (point.step, point.name))
+        parsed.append(Point(name, int(step[1]), number))
+    return sorted(parsed, key=lambda point: (point.step, point.name))
 
 
 def spaced(found: Sequence[Point], every: int) -> list[Point]:
@@ -104,8 +104,8 @@ def spaced(found: Sequence[Point], every: int) -> list[Point]:
         raise KormoError(
             where="--every",
             found=f"the revision {unknown[0]}",
-            why="its name does not say how many tokens it has seen",
-            do="give --tokens-per-step: rows of a step times tokens of a row",
+            why="its name does not contain its number of tokens",
+            do="pass --tokens-per-step: rows per step times tokens per row",
         )
     chosen, following = [], every
     for point in found:
@@ -132,18 +132,18 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
         raise KormoError(
             where=repository,
             found=in_words(error),
-            why="the hub was asked for the revisions of this model",
+            why="the hub could not list the revisions of this model",
             do="check the id, the network and HF_HUB_OFFLINE",
         ) from None
-    found = points([ref.name for ref in [*refs.branches, *refs.tags]], tokens_per_step)
-    if not found:
+    checkpoints = points([ref.name for ref in [*refs.branches, *refs.tags]], tokens_per_step)
+    if not checkpoints:
         raise KormoError(
             where=repository,
             found=f"{len(refs.branches) + len(refs.tags)} revisions, none of which names a step",
-            why="checkpoints of a training are revisions called step-N",
-            do="name a model that publishes its training dynamics",
+            why="training checkpoints are revisions named step-N",
+            do="name a model that publishes its training checkpoints",
         )
-    return found
+    return checkpoints
 
 
 def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, identity: str | None = None) -> Fetched:
@@ -173,7 +173,7 @@ def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, id
         raise KormoError(
             where=f"{repository}@{point.name}",
             found=in_words(error),
-            why="the hub was asked for this checkpoint",
+            why="this checkpoint could not be downloaded",
             do="repeat the command: what has arrived is kept",
         ) from None
     listed = _check(repository, point, partial, identity)
@@ -188,7 +188,7 @@ def _refuse_paths(repository: str, names: Iterable[str]) -> None:
             raise KormoError(
                 where=repository,
                 found=f"the file name {name!r}",
-                why="it leads out of the folder that it would be downloaded to",
+                why="it points outside the download folder",
                 do="do not use this repository",
             )
 
@@ -196,28 +196,28 @@ def _refuse_paths(repository: str, names: Iterable[str]) -> None:
 def _check(repository: str, point: Point, folder: Path, identity: str | None) -> str | None:
     """Compares every file with the list, and returns the list's SHA-256; None if there is no list."""
     where, path = f"{repository}@{point.name}", folder / SUMS
-    found = sha256(path) if path.is_file() else None
-    if identity is not None and found != identity.lower():
+    actual = sha256(path) if path.is_file() else None
+    if identity is not None and actual != identity.lower():
         raise KormoError(
             where=f"{where}: {SUMS}",
-            found="no such file" if found is None else f"the SHA-256 {found}",
+            found="no such file" if actual is None else f"the SHA-256 {actual}",
             why=f"--sha256 says {identity}: it is not what its author published",
             do=f"do not use {folder}; ask the author of the model",
         )
-    if found is None:
+    if actual is None:
         return None
     faults = Faults()
-    here = set(_downloaded(folder))
+    downloaded = set(_downloaded(folder))
     for name, expected in read_sums(folder).items():
-        there = sha256(folder / name) if name in here else None
+        there = sha256(folder / name) if name in downloaded else None
         if there != expected:
-            told = "missing" if there is None else f"the SHA-256 {there}"
-            faults.add(_another(f"{where}: {name}", told, f"{SUMS} lists {expected}", folder))
-        here.discard(name)
-    for name in sorted(here):
+            difference = "missing" if there is None else f"the SHA-256 {there}"
+            faults.add(_another(f"{where}: {name}", difference, f"{SUMS} lists {expected}", folder))
+        downloaded.discard(name)
+    for name in sorted(downloaded):
         faults.add(_another(f"{where}: {name}", "a file that is not in the list", f"{SUMS} lists all", folder))
     faults.raise_any()
-    return found
+    return actual
 
 
 def _another(where: str, found: str, why: str, folder: Path) -> KormoError:

@@ -70,7 +70,7 @@ class Speaker:
                 where=f"the conversation with {self.name}",
                 found=f"{len(ids):,} tokens, and {wish.max_new_tokens:,} for the answer",
                 why=f"the model's context is {self.context:,} tokens",
-                do="start a new conversation, or ask for a shorter answer",
+                do="start a new conversation, or allow a shorter answer (--max-new-tokens)",
             )
         return ids
 

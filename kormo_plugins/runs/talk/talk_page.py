@@ -47,11 +47,11 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
     with blocks:
         with gradio.Row():
             columns = [_column(speaker) for speaker in speakers]
-        question = gradio.Textbox(label="Ask" if any_chat else "Begin a text", autofocus=True)
+        question = gradio.Textbox(label="Ask" if any_chat else "Text to continue", autofocus=True)
         with gradio.Row():
-            thinking = gradio.Checkbox(label="think first", value=False, visible=any_chat)
-            length = gradio.Slider(16, 2048, value=256, step=16, label="longest answer, tokens")
-            clear = gradio.Button("Begin anew")
+            thinking = gradio.Checkbox(label="reason first", value=False, visible=any_chat)
+            length = gradio.Slider(16, 2048, value=256, step=16, label="maximum answer length in tokens")
+            clear = gradio.Button("New conversation")
 
         def answer(text: str, think: bool, new: float, *histories: list[Turn]) -> Iterator[list[object]]:
             """Answers of all models to one message, as the columns show them, again for each piece of text."""
@@ -77,13 +77,13 @@ def _column(speaker: Speaker) -> Chatbot:
 
 def answers(speakers: Sequence[Speaker], text: str, wish: Wish, histories: Histories) -> Iterator[list[object]]:
     """Updates of the page, piece by piece: the emptied question, and each model's conversation."""
-    asked: Histories = [
+    conversations: Histories = [
         [*(_plain(turn) for turn in history), {"role": "user", "content": text}] for history in histories
     ]
-    shown: Histories = [[*history, {"role": "assistant", "content": ""}] for history in asked]
+    shown: Histories = [[*history, {"role": "assistant", "content": ""}] for history in conversations]
     for place, speaker in enumerate(speakers):
         try:
-            for piece in speaker.say(asked[place], wish):
+            for piece in speaker.say(conversations[place], wish):
                 shown[place][-1]["content"] += piece
                 yield ["", *_shown(shown)]
         except KormoError as error:

@@ -94,8 +94,8 @@ def _one_dtype(files: Sequence[TokenFile]) -> np.dtype[np.integer]:
             where=str(files[0].path.parent),
             found="files of different kinds: "
             + ", ".join(sorted(f"{kind} {'with' if m else 'without'} masks" for kind, m in kinds)),
-            why="all shards of a source have ids of one size, and masks or none",
-            do="make a source of each kind",
+            why="all shards of a source must have ids of one size, and either all or none have masks",
+            do="make a separate source for each kind",
         )
     return np.dtype(kinds.pop()[0])
 
@@ -165,7 +165,7 @@ def _borders(file: TokenFile, out: Path, name: str) -> dict[str, FileRecord]:
         ends.write(stops)
         at = int(stops[-1])
     written = [*offsets.values(), names, ends]
-    return {one.path.name: one.close() for one in written}
+    return {hashed.path.name: hashed.close() for hashed in written}
 
 
 def check_sample(files: Sequence[TokenFile], tokenizer: Path, encoder: Encoder) -> None:
@@ -190,7 +190,7 @@ def check_sample(files: Sequence[TokenFile], tokenizer: Path, encoder: Encoder) 
             same += len(sample) > 0 and _comes_back(sample, vocabulary)
     if tried and same < AGREE * tried:
         raise _another_tokenizer(
-            files[0], encoder, f"{same} of {tried} documents that it decodes and encodes to the same"
+            files[0], encoder, f"only {same} of {tried} documents unchanged by decoding and encoding"
         )
 
 
@@ -214,5 +214,5 @@ def _another_tokenizer(file: TokenFile, encoder: Encoder, found: str) -> KormoEr
         where=str(file.path),
         found=found,
         why=f"the tokenizer {encoder.where}, whose largest id is {encoder.largest_id:,}, did not make these tokens",
-        do="name the tokenizer that did, and correct the format or the type of ids if they are wrong",
+        do="use the tokenizer that made them, or correct `format` or `dtype` if they are wrong",
     )

@@ -32,7 +32,7 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
     """Reads the token file `NAME.ds`; the id size is computed from the index if the metadata do not give it."""
     index = _beside(path, ".index")
     if not index.is_file():
-        raise damaged(path, f"no {index.name} beside it", "it says where documents end")
+        raise damaged(path, f"no {index.name} beside it", "it contains the document boundaries")
     ends = np.fromfile(index, "<u8")
     tokens = int(ends[-1]) if len(ends) else 0
     size = path.stat().st_size

@@ -38,11 +38,11 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
     index = path.with_suffix(".idx")
     content = index.read_bytes() if index.is_file() else b""
     if len(content) < HEADER.size or not content.startswith(MAGIC):
-        found = f"no {index.name} beside it" if not content else f"{index.name}, which is no index of Megatron"
-        raise damaged(path, found, "it says where documents end")
+        found = f"no {index.name} beside it" if not content else f"{index.name}, which is not a Megatron index"
+        raise damaged(path, found, "it contains the document boundaries")
     _, version, code, sequences, documents = HEADER.unpack_from(content)
     if version != 1 or code not in DTYPES:
-        raise damaged(index, f"version {version}, type {code}", "version 1 and types of integers are read")
+        raise damaged(index, f"version {version}, type {code}", "only version 1 with integer ids is supported")
     if len(content) < HEADER.size + 12 * sequences + 8 * documents or not documents:
         raise damaged(index, f"{len(content):,} bytes", f"{sequences:,} sequences and {documents:,} borders are more")
     at = HEADER.size
@@ -52,7 +52,7 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
     dtype = np.dtype(DTYPES[code])
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     if (starts[:-1] * dtype.itemsize != pointers).any() or first[0] != 0 or first[-1] != sequences:
-        raise damaged(index, "sequences that do not lie end to end", "they would have to be copied")
+        raise damaged(index, "sequences that are not contiguous", "they would have to be copied")
     return TokenFile(path, dtype, from_ends(starts[first[1:]], path, count(path, dtype)))
 
 

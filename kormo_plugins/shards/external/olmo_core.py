@@ -27,7 +27,7 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
         raise KormoError(
             where=str(path),
             found=f"dtype {options.dtype or 'not given'}, end token {end}",
-            why="files of OLMo-core say neither how large an id is nor where documents end",
+            why="files of OLMo-core record neither the dtype of the ids nor the document boundaries",
             do=f"give dtype ({', '.join(DTYPES)}) and the id of the end token",
         )
     with path.open("rb") as file:
@@ -59,8 +59,8 @@ def write(shards: Shards, shard: int, path: Path) -> None:
     if not np.array_equal(ends, offsets[1:]):
         raise KormoError(
             where=str(shards.folder),
-            found=f"documents that do not all end, and only end, with the token {end}",
-            why="files of OLMo-core have no other border between documents",
-            do="convert them to datatrove or megatron",
+            found=f"the token {end} missing at the end of a document, or inside one",
+            why="files of OLMo-core have no other document boundary",
+            do="convert to the format datatrove or megatron",
         )
     copy(shards.folder / f"{shards.names[shard]}{IDS}", path)

@@ -84,20 +84,20 @@ def find(path: Path, suffix: str) -> list[Path]:
     Raises:
         KormoError: there is none.
     """
-    found = [path] if path.is_file() else sorted(file for file in path.rglob(f"*{suffix}") if file.is_file())
-    if not found:
+    files = [path] if path.is_file() else sorted(file for file in path.rglob(f"*{suffix}") if file.is_file())
+    if not files:
         raise KormoError(
             where=str(path),
             found=f"no file that ends with {suffix}" if path.is_dir() else "no such file or folder",
             why="there are no tokens to read",
             do="correct the path or the format",
         )
-    return found
+    return files
 
 
 def damaged(path: Path, found: str, why: str) -> KormoError:
     """The error for a file that does not conform to its format."""
-    return KormoError(where=str(path), found=found, why=why, do="name its format, or make the file again")
+    return KormoError(where=str(path), found=found, why=why, do="correct `format`, or create the file again")
 
 
 def from_ends(ends: NDArray[np.integer], path: Path, tokens: int) -> NDArray[np.int64]:
@@ -145,9 +145,9 @@ def refuse_masks(shards: Shards, name: str) -> None:
     if shards.masked:
         raise KormoError(
             where=str(shards.folder),
-            found="tokens that are shown and not trained",
-            why=f"files of {name} have no training masks: all would be trained",
-            do="convert it to datatrove, which has",
+            found="tokens that are excluded from the loss",
+            why=f"files of {name} have no loss masks, so all tokens would be trained",
+            do="convert to the format datatrove, which has masks",
         )
 
 

@@ -67,12 +67,18 @@ def open_chat(folder: Path) -> ChatTokenizer:
         layout = read_layout(folder)
     except KormoError as error:
         raise KormoError(
-            where=str(folder), found=error.found, why=f"conversations cannot be written with it: {error.why}", do=FIX
+            where=str(folder),
+            found=error.found,
+            why=f"conversations cannot be encoded with this tokenizer: {error.why}",
+            do=FIX,
         ) from None
     own = AutoTokenizer.from_pretrained(folder)
     if not own.chat_template:
         raise KormoError(
-            where=str(folder), found="a tokenizer without chat_template.jinja", why="it cannot write turns", do=FIX
+            where=str(folder),
+            found="a tokenizer without chat_template.jinja",
+            why="turns cannot be rendered without a chat template",
+            do=FIX,
         )
     template = str(own.chat_template)
     tokens = {token.content: number for number, token in own.added_tokens_decoder.items() if token.content.strip()}
@@ -85,7 +91,7 @@ def open_chat(folder: Path) -> ChatTokenizer:
             raise KormoError(
                 where=f"{folder}: tokenizer.json",
                 found=f"the added token {token!r}, whose id depends on its name",
-                why="text that spells it could not be distinguished from the token",
+                why="text that spells the name could not be distinguished from the token",
                 do=FIX,
             )
     return ChatTokenizer(renamed, template, {name: token for token, name in stand_ins.items()}, layout.missing_bytes)

@@ -57,9 +57,9 @@ class ChatEncoder:
         ids: list[NDArray[np.uint32]] = []
         masks: list[NDArray[np.uint8]] = []
         for batch in _by_tools(documents):
-            both = self._applied([documents[place] for place in batch], [messages[place] for place in batch], chat)
-            ids += [np.array(row, np.uint32) for row in both["input_ids"]]
-            masks += [np.array(row, np.uint8) for row in both["assistant_masks"]]
+            encoded = self._applied([documents[place] for place in batch], [messages[place] for place in batch], chat)
+            ids += [np.array(row, np.uint32) for row in encoded["input_ids"]]
+            masks += [np.array(row, np.uint8) for row in encoded["assistant_masks"]]
         for document, turns, mask in zip(documents, messages, masks, strict=True):
             self._weigh(document, turns, mask)
         return np.concatenate(ids), np.array([len(row) for row in ids], np.int64), np.concatenate(masks)
@@ -108,10 +108,10 @@ class ChatEncoder:
         if not all(weights) and len(runs) != len(weights):
             raise KormoError(
                 where=f"document {document.id}",
-                found=f"{len(weights)} answers, and {len(runs)} trained parts",
-                why=f"the chat template of {self.folder} does not mark each answer as one part, so that the weight of "
-                "one could be another's",
-                do="put each answer between {% generation %} and {% endgeneration %}, or leave weights out",
+                found=f"{len(weights)} answers, but {len(runs)} trained spans",
+                why=f"the chat template of {self.folder} does not mark each answer as one span, so weights cannot be "
+                "assigned to answers",
+                do="put each answer between {% generation %} and {% endgeneration %}, or remove the weights",
             )
         for (start, end), weight in zip(runs, weights, strict=False):
             if not weight:
@@ -119,8 +119,8 @@ class ChatEncoder:
         if not mask.any():
             raise KormoError(
                 where=f"document {document.id}",
-                found="no token that is trained",
-                why=f"the chat template of {self.folder} marks nothing as the assistant's",
+                found="no trained token",
+                why=f"the chat template of {self.folder} marks no text as the assistant's",
                 do="put the assistant's part of the template between {% generation %} and {% endgeneration %}",
             )
 
@@ -140,7 +140,7 @@ def _by_tools(documents: Sequence[Document]) -> list[list[int]]:
 def _mixed(document: Document) -> KormoError:
     return KormoError(
         where=f"document {document.id}",
-        found="a plain text among conversations",
-        why="a source is of texts or of conversations: of a text every token is trained, of a conversation the answers",
-        do="make two sources of it",
+        found="a plain text in a source of conversations",
+        why="a source holds one kind: texts train on every token, conversations only on the answers",
+        do="split it into two sources",
     )

@@ -42,10 +42,10 @@ def encode_chat(
     Args:
         options: `tools`, `enable_thinking`, … as for `apply_chat_template`.
     """
-    both: Any = tokenizer.apply_chat_template(
+    encoded: Any = tokenizer.apply_chat_template(
         list(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True, **options
     )
-    return list(both["input_ids"]), list(both["assistant_masks"])
+    return list(encoded["input_ids"]), list(encoded["assistant_masks"])
 
 
 def parse_chat(text: str) -> list[dict[str, object]]:
@@ -64,7 +64,7 @@ def parse_chat(text: str) -> list[dict[str, object]]:
             raise KormoError(
                 where=f"conversation, character {place:,}",
                 found=repr(text[place : place + 40]),
-                why="a turn is <|BOT|>role, newline, content, <|EOT|>, newline",
+                why="a turn must have the form <|BOT|>role, newline, content, <|EOT|>, newline",
                 do="give the text as the chat template renders it, without a generation prompt",
             )
         messages.append(_message(turn[1], turn[2]))

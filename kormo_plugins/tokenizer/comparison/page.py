@@ -15,8 +15,8 @@ MEASURES = {
     "bytes_per_token": "bytes per token",
     "characters_per_token": "characters per token",
     "tokens_per_eojeol": "tokens per eojeol (space-separated word)",
-    "single_byte_share": "share of single-byte fallbacks",
-    "entropy_bits": "entropy, bits per token",
+    "single_byte_share": "share of single-byte tokens",
+    "entropy_bits": "entropy in bits per token",
 }
 
 
@@ -24,19 +24,19 @@ def table(result: dict[str, Any]) -> str:
     """The measures by tokenizer and language, as aligned text."""
     head = ["tokenizer", "ids", "text", "byte/tok", "char/tok", "tok/eojeol", "1-byte %", "bits", "unused %"]
     rows: list[list[str]] = []
-    for name, one in result["tokenizers"].items():
-        for group, measures in {**one["languages"], "all": one["all"]}.items():
+    for name, report in result["tokenizers"].items():
+        for group, measures in {**report["languages"], "all": report["all"]}.items():
             rows.append(
                 [
                     name,
-                    f"{one['size']:,}",
+                    f"{report['size']:,}",
                     group,
                     f"{measures['bytes_per_token']:.3f}",
                     f"{measures['characters_per_token']:.3f}",
                     f"{measures['tokens_per_eojeol']:.2f}",
                     f"{100 * measures['single_byte_share']:.2f}",
                     f"{measures['entropy_bits']:.2f}",
-                    f"{100 * one['unused_share']:.1f}" if group == "all" else "",
+                    f"{100 * report['unused_share']:.1f}" if group == "all" else "",
                 ]
             )
     return aligned(head, rows, numbers=[column for column in range(len(head)) if column not in (0, 2)])
@@ -50,15 +50,15 @@ def write_page(result: dict[str, Any], path: Path) -> None:
     titles = [f"{title}, by {by}" for title in MEASURES.values() for by in ("language", "source")]
     figure = make_subplots(rows=len(MEASURES), cols=2, subplot_titles=titles, vertical_spacing=0.05)
     colours = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB"]
-    for number, (name, one) in enumerate(result["tokenizers"].items()):
+    for number, (name, report) in enumerate(result["tokenizers"].items()):
         for row, measure in enumerate(MEASURES, 1):
             for column, by in enumerate(("languages", "sources"), 1):
-                groups = one[by]
+                groups = report[by]
                 figure.add_trace(
                     go.Bar(
                         x=list(groups),
                         y=[group[measure] for group in groups.values()],
-                        name=f"{name} ({one['size']:,} ids)",
+                        name=f"{name} ({report['size']:,} ids)",
                         legendgroup=name,
                         showlegend=row == column == 1,
                         marker_color=colours[number % len(colours)],
@@ -73,12 +73,13 @@ def write_page(result: dict[str, Any], path: Path) -> None:
 
 
 def _lists(item: tuple[str, dict[str, Any]]) -> str:
-    name, one = item
-    words = ", ".join(f"<code>{escape(repr(word))}</code>" for word in one["longest"])
+    name, result = item
+    words = ", ".join(f"<code>{escape(repr(word))}</code>" for word in result["longest"])
     terms = "".join(
-        f"<li>{escape(term)}: in {found['tokens']:,} tokens, used {found['uses']:,} times</li>"
-        for term, found in one["terms"].items()
+        f"<li>{escape(term)}: {counts['tokens']:,} tokens, {counts['uses']:,} occurrences</li>"
+        for term, counts in result["terms"].items()
     )
-    return f"<h2>{escape(name)}</h2><p>{one['unused']:,} of {one['size']:,} ids unused.</p><p>Longest: {words}</p>" + (
-        f"<ul>{terms}</ul>" if terms else ""
+    return (
+        f"<h2>{escape(name)}</h2><p>{result['unused']:,} of {result['size']:,} ids unused.</p>"
+        f"<p>Longest tokens: {words}</p>" + (f"<ul>{terms}</ul>" if terms else "")
     )

@@ -75,9 +75,9 @@ def find_folder(name: str) -> Path:
     if path.exists() or not HUB_ID.fullmatch(name):
         raise KormoError(
             where=f"tokenizer {name!r}",
-            found="no tokenizer.json there",
-            why="a tokenizer is a folder with that file, a hub id (organisation/name), or `tekken`",
-            do="check the path",
+            found="no tokenizer.json",
+            why="a tokenizer must be a folder with that file, a hub id (organisation/name), or `tekken`",
+            do="correct the path or the id",
         )
     from huggingface_hub import snapshot_download
 
@@ -88,7 +88,7 @@ def find_folder(name: str) -> Path:
             where=f"tokenizer {name!r}",
             found=in_words(error),
             why="it is not a local folder, and could not be loaded from the hub",
-            do="check the name and the network, or give a folder",
+            do="check the id and the network, or name a folder",
         ) from None
     if not (folder / "tokenizer.json").is_file():
         raise KormoError(
@@ -147,7 +147,7 @@ def _tekken() -> Peer:
             where="tokenizer 'tekken'",
             found="no mistral_common package with a tekken file" if not spec else f"no tekken_*.json in {data}",
             why="Tekken is read from that package",
-            do="pip install mistral_common, or leave it out",
+            do="pip install mistral_common, or do not name `tekken`",
         )
     content = json.loads(files[-1].read_text(encoding="utf-8"))
     config = content["config"]

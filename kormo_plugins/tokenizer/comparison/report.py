@@ -51,7 +51,10 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
     rejected: Counter[str] = Counter()
     if not peers:
         raise KormoError(
-            where="tokenizer report", found="no tokenizer", why="there is nothing to measure", do="name one or more"
+            where="tokenizer report",
+            found="no tokenizer",
+            why="there is nothing to compare",
+            do="name at least one tokenizer",
         )
     documents = 0
     for batch in _batches(_usable(read_texts(files), rejected)):
@@ -62,7 +65,7 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
         raise KormoError(
             where="tokenizer report: --text",
             found=f"no usable text in {', '.join(map(str, files)) or 'no file'}; rejected: {dict(rejected)}",
-            why="there is nothing to measure on",
+            why="tokenizers can only be measured on text",
             do="name files with text",
         )
     return {
@@ -165,16 +168,16 @@ def _has_letters(piece: bytes) -> bool:
 
 def _count_terms(pieces: list[bytes | None], used: np.ndarray, terms: Sequence[str]) -> dict[str, dict[str, int]]:
     """Per term (ignoring case): the ids whose text contains it, and their number of uses."""
-    found = {term: {"tokens": 0, "uses": 0} for term in terms}
+    counts = {term: {"tokens": 0, "uses": 0} for term in terms}
     if not terms:
-        return found
+        return counts
     for place, piece in enumerate(pieces):
         text = piece.decode(errors="ignore").casefold() if piece else ""
         for term in terms:
             if term.casefold() in text:
-                found[term]["tokens"] += 1
-                found[term]["uses"] += int(used[place])
-    return found
+                counts[term]["tokens"] += 1
+                counts[term]["uses"] += int(used[place])
+    return counts
 
 
 def _usable(documents: Iterable[Document], rejected: Counter[str]) -> Iterator[Document]:

@@ -59,13 +59,13 @@ def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerPara
     where = "allowed" if params.memory_gigabytes else "free"
     reasons = {
         "memory": f"training takes about {needed:.1f} GB of memory, and {memory / 1e9:.1f} GB are {where}",
-        "counts": f"the commonest pair of bytes occurs {largest_pair_count(census, quotas):,.0f} times, and "
-        f"the trainer's 32-bit counts end at {LARGEST_COUNT:,}",
+        "counts": f"the most frequent byte pair occurs {largest_pair_count(census, quotas):,.0f} times, and "
+        f"the trainer's 32-bit counters hold at most {LARGEST_COUNT:,}",
     }
     fits = int(largest[limit] / 1e5) / 10
     raise KormoError(
         where="tokenizer: megabytes",
-        found=f"{params.megabytes:g} ({size / 1e6:,.1f} MB of text were found for it)",
+        found=f"{params.megabytes:g} ({size / 1e6:,.1f} MB of text are available)",
         why=reasons[limit],
         do=f"set megabytes to at most {fits:,.1f}" if fits > 0 else "use a machine with more memory",
     )

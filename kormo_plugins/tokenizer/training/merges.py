@@ -139,8 +139,9 @@ def _merges(counts: PieceCounts, params: TokenizerParams, vocab_size: int, scrat
     if needed > memory:
         raise KormoError(
             where="tokenizer: megabytes",
-            found=f"{params.megabytes:g}, in which there are {pieces:,} different pieces of {size / 1e6:,.1f} MB",
-            why=f"learning from them takes about {needed / 1e9:.1f} GB of memory, and there are {memory / 1e9:.1f}",
+            found=f"{params.megabytes:g}, with {pieces:,} distinct pieces of {size / 1e6:,.1f} MB in total",
+            why=f"learning from them takes about {needed / 1e9:.1f} GB of memory, "
+            f"but only {memory / 1e9:.1f} GB are available",
             do="lower megabytes, raise memory_gigabytes, or use a machine with more memory",
         )
     _, merges = gigabpe.train_bpe(

@@ -1,8 +1,9 @@
 """Counts the pieces of a training text in bounded memory.
 
 Pieces are counted in a hash table of bounded size. When it is full, its entries are written to disk as a run sorted by
-hash; at the end the runs are merged one hash range at a time, so that only one range of all runs is in memory. The
-counts are exact: nothing is estimated or dropped.
+hash; at the end the runs are merged one hash range at a time, so that only one range of all runs is in memory. It is
+read, not mapped: pages of a mapped file would count as memory of this process. The counts are exact: nothing is
+estimated or dropped.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ ENTRY = 24
 """Bytes of an entry besides its text: hash, offset and count; and two slots of four bytes."""
 FIRST = 1 << 16
 """Initial capacity in entries; a power of two."""
+RANGES = 1 << 12
+"""Hash ranges by which a run can be read."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,9 @@ class PieceCounts:
         run.mkdir()
         hashes, counted = self._sorted()
         for name, array in (("hashes", hashes), *vars(counted).items()):
-            np.save(run / f"{name}.npy", array, allow_pickle=False)
+            array.tofile(run / name)
+        starts = np.arange(RANGES, dtype=np.uint64) << np.uint64(64 - RANGES.bit_length() + 1)
+        np.append(np.searchsorted(hashes, starts), len(hashes)).astype(np.int64).tofile(run / "bounds")
         self.runs.append(run)
         self._empty()
 
@@ -131,36 +136,29 @@ class PieceCounts:
             self._spill()
         runs = [_Run(run) for run in self.runs]
         # Uses as many hash ranges as there are runs, so that one range of all runs needs no more memory than one run.
-        ranges = 1 << (2 * len(runs) - 1).bit_length()
-        bounds = [number * (1 << 64) // ranges for number in range(1, ranges)]
-        for run in runs:
-            run.divide(bounds)
+        ranges = min(RANGES, 1 << (2 * len(runs) - 1).bit_length())
         for number in range(ranges):
-            yield _unite([run.part(number) for run in runs])
+            yield _unite([run.part(number, ranges) for run in runs])
 
 
 class _Run:
     """Entries on disk, sorted by hash."""
 
     def __init__(self, folder: Path) -> None:
-        self.hashes, self.begins, self.counts, self.arena = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("hashes", "begins", "counts", "arena")
-        )
-        self.bounds: list[int] = []
+        self.folder = folder
+        self.bounds = np.fromfile(folder / "bounds", np.int64)
 
-    def divide(self, bounds: list[int]) -> None:
-        """Splits the run at the hashes where ranges begin."""
-        found = np.searchsorted(self.hashes, np.array(bounds, np.uint64)).tolist()
-        self.bounds = [0, *found, len(self.hashes)]
+    def part(self, number: int, ranges: int) -> tuple[NDArray[np.uint64], Counted]:
+        """Reads the range `number` of `ranges`, a power of two, of the hashes."""
+        first, last = (int(self.bounds[place * RANGES // ranges]) for place in (number, number + 1))
+        begins = self._read("begins", np.int64, first, last + 1)
+        arena = self._read("arena", np.uint8, int(begins[0]), int(begins[-1]))
+        hashes = self._read("hashes", np.uint64, first, last)
+        return hashes, Counted(begins - begins[0], self._read("counts", np.int64, first, last), arena)
 
-    def part(self, number: int) -> tuple[NDArray[np.uint64], Counted]:
-        """Loads one range of the run."""
-        first, last = self.bounds[number], self.bounds[number + 1]
-        begins = np.array(self.begins[first : last + 1])
-        arena = np.array(self.arena[begins[0] : begins[-1]]) if last > first else np.zeros(0, np.uint8)
-        counts = np.array(self.counts[first:last])
-        return np.array(self.hashes[first:last]), Counted(begins - begins[0], counts, arena)
+    def _read(self, name: str, dtype: type[np.generic], first: int, last: int) -> NDArray[Any]:
+        size = np.dtype(dtype).itemsize
+        return np.fromfile(self.folder / name, dtype, last - first, offset=first * size)
 
 
 def _unite(parts: list[tuple[NDArray[np.uint64], Counted]]) -> Counted:

@@ -26,13 +26,13 @@ def disputed(characters: Iterable[str], tokenizer: Tokenizer) -> list[str]:
 
     normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
     assert normalizer is not None and pre_tokenizer is not None
-    found = []
+    characters_differing = []
     for character in characters:
         probe = PROBE.replace("{}", character)
-        theirs = [piece for piece, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(probe))]
-        if theirs != list(map(in_symbols, pieces(probe))):
-            found.append(character)
-    return found
+        their_pieces = [piece for piece, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(probe))]
+        if their_pieces != list(map(in_symbols, pieces(probe))):
+            characters_differing.append(character)
+    return characters_differing
 
 
 def in_symbols(piece: str) -> str:

@@ -72,8 +72,8 @@ def _language(item: str | Document, params: TokenizerParams) -> str:
         raise KormoError(
             where="tokenizer: shares",
             found="text without a language",
-            why="the share of a language cannot be kept if texts have no language",
-            do="give documents with a language, or set `shares: {}` to take all text as it comes",
+            why="shares of languages need a language for every text",
+            do="pass documents with a language, or set `shares: {}` to take all text as it comes",
         )
     return item.language
 
@@ -163,7 +163,7 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
     budget = min(wanted, *(sizes[language] / share for language, share in shares.items()))
     if budget < wanted and params.shares:
         LOG.warning(
-            "tokenizer: %.1f MB asked for, but the shares %s can be held only for %.1f MB of this corpus",
+            "tokenizer: %.1f MB requested, but this corpus allows the shares %s only up to %.1f MB",
             wanted / 1e6,
             {k: round(v, 3) for k, v in shares.items()},
             budget / 1e6,
@@ -181,7 +181,7 @@ def _found(census: Census) -> str:
     parts = [f"{size:,} bytes of {language}" for language, size in sorted(census.left_out.items())]
     parts += [f"{census.size(language):,} bytes of {language}" for language in sorted(census.bins)]
     parts += [f"{count:,} documents rejected ({reason})" for reason, count in sorted(census.rejects.items())]
-    return ", ".join(parts) or "no document"
+    return ", ".join(parts) or "no documents"
 
 
 def draw(texts: Texts, quotas: dict[str, Quota], params: TokenizerParams) -> Iterator[str]:

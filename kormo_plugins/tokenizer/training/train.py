@@ -90,9 +90,9 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
     if learned < params.vocab_size:
         raise KormoError(
             where="tokenizer: vocab_size",
-            found=f"{params.vocab_size:,}, of which this text yields {learned:,} ({_size(census, params)})",
+            found=f"{params.vocab_size:,}, but this text yields only {learned:,} tokens ({_size(census, params)})",
             why=f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
-            do=f"give more text, raise megabytes where there is more, or set vocab_size to at most {learned:,}",
+            do=f"provide more text, raise megabytes if there is more, or set vocab_size to at most {learned:,}",
         )
     _complete(tokenizer)
     out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
 
 def _size(census: Census, params: TokenizerParams) -> str:
     documents, size = census.documents.total(), sum(map(census.size, census.bins))
-    return f"{size / 1e6:,.2f} MB in {documents:,} documents, of which megabytes takes {params.megabytes:g}"
+    return f"{size / 1e6:,.2f} MB in {documents:,} documents, of which `megabytes` uses {params.megabytes:g}"
 
 
 def _learn(
@@ -137,7 +137,7 @@ def _learn(
         scratch=scratch,
     )
     if isinstance(learned, str):
-        LOG.info("tokenizer: merges by tokenizers: %s", learned)
+        LOG.info("tokenizer: the library tokenizers learns the merges: %s", learned)
         tokenizer = _by_tokenizers(texts(), params, params.vocab_size)
         trainer: dict[str, str | int] = {"trainer": f"tokenizers {version('tokenizers')}", "reason": learned}
     else:

@@ -30,24 +30,24 @@ def mark_complete(folder: Path, step: int, names: Collection[str] | None = None)
         step: optimizer steps so far.
         names: only these files, by their path inside the folder; None: all.
     """
-    found = [name for name in file_names(folder) if names is None or name in names]
-    write_marker(folder, step, entries(folder, found))
+    files = [name for name in file_names(folder) if names is None or name in names]
+    write_marker(folder, step, entries(folder, files))
 
 
 def file_names(folder: Path) -> list[str]:
     """All files of a checkpoint except the marker, by path inside the folder, sorted."""
-    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return [name for name in found if name != MARKER and not name.endswith(SUFFIX)]
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return [name for name in names if name != MARKER and not name.endswith(SUFFIX)]
 
 
 def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, int | str]]:
     """Size and XXH3-128 of each file, as listed by the marker; the files are flushed to disk first."""
-    found = {}
+    records = {}
     for name in sorted(names):
         by_umask(folder / name)
         flush(folder / name)
-        found[name] = asdict(FileRecord.of(folder / name))
-    return found
+        records[name] = asdict(FileRecord.of(folder / name))
+    return records
 
 
 def write_marker(folder: Path, step: int, files: Mapping[str, object], milestone: bool = False) -> None:
@@ -58,16 +58,16 @@ def write_marker(folder: Path, step: int, files: Mapping[str, object], milestone
 
 def mark_records(folder: Path, names: Collection[str]) -> None:
     """Adds size and XXH3-128 of other files that are now final, if they exist, to the marker of a finished model."""
-    found = [name for name in names if (folder / name).is_file()]
-    marker.write_marker(folder, read_marker(folder) | {"records": entries(folder, found)})
+    present = [name for name in names if (folder / name).is_file()]
+    marker.write_marker(folder, read_marker(folder) | {"records": entries(folder, present)})
 
 
 def unmark_records(folder: Path) -> None:
     """Removes files that are no longer final from the marker of a finished model, because a run continues in its
     folder."""
-    found = read_marker(folder)
-    if "records" in found:
-        marker.write_marker(folder, {key: value for key, value in found.items() if key != "records"})
+    content = read_marker(folder)
+    if "records" in content:
+        marker.write_marker(folder, {key: value for key, value in content.items() if key != "records"})
 
 
 def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
@@ -99,8 +99,8 @@ def _for_good(folder: Path) -> bool:
 
 def checkpoints(output_dir: Path) -> list[Path]:
     """The folders `checkpoint-N`, complete or not, by ascending N."""
-    found = [path for path in output_dir.glob("checkpoint-*") if path.is_dir() and _NAME.search(path.name)]
-    return sorted(found, key=step_of)
+    folders = [path for path in output_dir.glob("checkpoint-*") if path.is_dir() and _NAME.search(path.name)]
+    return sorted(folders, key=step_of)
 
 
 def step_of(folder: Path) -> int:

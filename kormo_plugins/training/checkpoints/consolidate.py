@@ -57,7 +57,7 @@ def consolidate(
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
-            where=str(out), found="something is there already", why="nothing is overwritten", do="name a new folder"
+            where=str(out), found="something that exists already", why="nothing is overwritten", do="name a new folder"
         )
     weights = _together(checkpoint)
     with new_folder(out) as partial:
@@ -99,19 +99,19 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
     try:
-        told = io.StringIO()
-        with weights_only(checkpoint), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-            found: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(
+        output = io.StringIO()
+        with weights_only(checkpoint), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            state_dict: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(
                 str(checkpoint), lazy_mode=True
             )
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
         raise KormoError(
             where=str(checkpoint),
             found=in_words(error),
-            why="DeepSpeed cannot put together the masters of ZeRO-1 in bfloat16",
-            do="take the bfloat16 weights that the checkpoint carries (model.safetensors), or train with ZeRO-2",
+            why="DeepSpeed cannot reassemble the master weights of ZeRO-1 in bfloat16",
+            do="use the bfloat16 weights of the checkpoint (model.safetensors), or train with ZeRO-2",
         ) from None
-    return found
+    return state_dict
 
 
 def _opens(folder: Path, weights: Mapping[str, torch.Tensor], dtype: torch.dtype, modules: tuple[str, ...]) -> None:
@@ -134,7 +134,7 @@ def _opens(folder: Path, weights: Mapping[str, torch.Tensor], dtype: torch.dtype
     if wrong:
         raise KormoError(
             where=str(folder),
-            found=f"weights that do not load as they were written: {', '.join(sorted(set(wrong))[:4])}",
+            found=f"weights that differ after loading: {', '.join(sorted(set(wrong))[:4])}",
             why="the folder would be another model",
             do="report this with the versions that `kormo --version` prints",
         )
@@ -156,7 +156,7 @@ def _agrees(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> int:
             if name in weights and not torch.equal(weights[name].contiguous().to(own.dtype), own):
                 raise KormoError(
                     where=str(file),
-                    found=f"{name} is not what the ranks' files hold",
+                    found=f"{name} differs from the ranks' files",
                     why="the checkpoint's two copies of the model disagree",
                     do="use an earlier checkpoint",
                 )

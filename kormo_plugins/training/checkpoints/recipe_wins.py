@@ -112,8 +112,8 @@ class RecipeSettings:
                 where=str(checkpoint),
                 found=f"{type(scheduler).__name__} with other settings: {'; '.join(changed[:4])}",
                 why="this schedule computes each rate from the one before, so it cannot be changed half-way",
-                do="set learning rate, length and schedule as they were, use a schedule that can be (cosine, linear, "
-                "constant, warmup_stable_decay), or begin a new run with kormo.from_run",
+                do="restore learning rate, length and schedule, use a schedule that can change (cosine, linear, "
+                "constant, warmup_stable_decay), or start a new run with kormo.from_run",
             )
 
 
@@ -189,8 +189,8 @@ def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRS
         raise KormoError(
             where=str(output_dir),
             found="; ".join(sorted(changed)),
-            why="this trainer takes these settings from the checkpoint, and the recipe's would be dropped",
-            do="set them as they were, or begin a new run (another output_dir) with kormo.from_run",
+            why="this trainer restores these settings from the checkpoint and would ignore the recipe's",
+            do="restore them, or start a new run (another output_dir) with kormo.from_run",
         )
     if isinstance(scheduler, LambdaLR):
         set_rates(scheduler)  # the length may have changed
@@ -211,9 +211,9 @@ def reading(checkpoint: Path) -> Iterator[None]:
         raise KormoError(
             where=str(checkpoint),
             found=in_words(error),
-            why="the recipe sorts the parameters into other groups than when the checkpoint was written (kormo.decay, "
-            "weight_decay from or to 0, embedding_lr, lr_groups), and moments cannot be matched to them",
-            do="set these keys as they were, or begin a new run with kormo.from_run",
+            why="the recipe divides the parameters into other groups than the checkpoint (kormo.decay, "
+            "weight_decay from or to 0, embedding_lr, lr_groups), so its moments cannot be assigned",
+            do="restore these keys, or start a new run with kormo.from_run",
         ) from None
     except KeyError as error:
         if error.args != ("lr_lambdas",):
@@ -221,8 +221,8 @@ def reading(checkpoint: Path) -> Iterator[None]:
         raise KormoError(
             where=str(checkpoint),
             found="the state of another kind of schedule",
-            why="the checkpoint's schedule counts in its own way, and lr_scheduler names one that cannot read it",
-            do="set lr_scheduler as it was, or begin a new run with kormo.from_run",
+            why="lr_scheduler names a schedule that cannot read the state in the checkpoint",
+            do="restore lr_scheduler, or start a new run with kormo.from_run",
         ) from None
 
 

@@ -41,5 +41,5 @@ def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, o
     old = folder / "generation_config.json"
     version = json.loads(old.read_text(encoding="utf-8")).get("transformers_version") if old.is_file() else None
     extra = {"transformers_version": version} if version else {}
-    said = {key: value for key, value in generation.items() if value is not None}  # a null has no meaning to a server
-    write_json(old, {"_from_model_config": False, **ids, "use_cache": True, **said, **extra})
+    settings = {key: value for key, value in generation.items() if value is not None}  # servers do not accept null
+    write_json(old, {"_from_model_config": False, **ids, "use_cache": True, **settings, **extra})

@@ -105,7 +105,7 @@ def _not_shared(folder: Path, what: str) -> KormoError:
     return KormoError(
         where=str(folder),
         found=what,
-        why="all ranks write into one checkpoint, so output_dir must be on a disk that all nodes share",
+        why="all ranks write into one checkpoint, so output_dir must be on a file system that all nodes share",
         do="set output_dir to a folder on a shared file system",
     )
 

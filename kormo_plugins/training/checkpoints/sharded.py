@@ -66,10 +66,10 @@ def check_resume(checkpoint: Path, stage: int | None, world: int) -> None:
         wrote = "DeepSpeed" if shards else "a job without DeepSpeed"
         raise KormoError(
             where=str(checkpoint),
-            found=f"a checkpoint of {wrote}; this job uses {'DeepSpeed' if stage else 'none'}",
-            why="the optimizer's state is laid out otherwise",
-            do="go on with the same `deepspeed:` as before, or start a new run from its weights (kormo.from_run, after "
-            "`kormo checkpoint consolidate`)",
+            found=f"a checkpoint of {wrote}; this job uses {'DeepSpeed' if stage else 'no DeepSpeed'}",
+            why="the two store the optimizer's state in different layouts",
+            do="resume with the same `deepspeed:` as before, or start a new run from its weights (`kormo checkpoint "
+            "consolidate`, then kormo.from_run)",
         )
     if shards is None:
         return
@@ -77,16 +77,16 @@ def check_resume(checkpoint: Path, stage: int | None, world: int) -> None:
         raise KormoError(
             where=str(checkpoint),
             found=f"a checkpoint of {_kind(shards.partitioned_weights)}; this job uses ZeRO-{stage}",
-            why="their partitions cannot be read by each other",
-            do=f"go on with a configuration of {_kind(shards.partitioned_weights)}",
+            why="neither can read the other's partitions",
+            do=f"resume with a configuration of {_kind(shards.partitioned_weights)}",
         )
     if shards.ranks != world and not shards.universal:
         raise KormoError(
             where=str(checkpoint),
             found=f"written by {shards.ranks} rank(s); this job has {world}",
-            why="each rank reads the part of the optimizer's state that it wrote",
+            why="each rank can read only the part of the optimizer's state that it wrote",
             do=f"run `kormo checkpoint universal {checkpoint}` once, which makes it readable for any number of ranks, "
-            f"and then the same command again; or use {shards.ranks} rank(s)",
+            f"then run the same command again; or use {shards.ranks} rank(s)",
         )
 
 

@@ -52,7 +52,7 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
             where=str(checkpoint),
             found="no files of DeepSpeed",
             why="a checkpoint without DeepSpeed is read by any number of ranks",
-            do="just resume from it",
+            do="resume from it directly",
         )
     if shards.universal:
         return shards
@@ -73,8 +73,8 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
 def _run_deepspeed(source: Path, out: Path, workers: int) -> None:
     from deepspeed.checkpoint import ds_to_universal
 
-    told = io.StringIO()
-    with weights_only(source.parent), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+    output = io.StringIO()
+    with weights_only(source.parent), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         ds_to_universal.main(
             argparse.Namespace(
                 input_folder=str(source),

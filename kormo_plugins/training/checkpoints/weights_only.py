@@ -42,8 +42,8 @@ def weights_only(checkpoint: Path) -> Iterator[None]:
         raise KormoError(
             where=str(checkpoint),
             found=in_words(error),
-            why="a file of this checkpoint asks for code to be called; weights need none, so nothing of it was run",
-            do="do not use this checkpoint; if you trust who wrote it, report this with its DeepSpeed version",
+            why="a file of this checkpoint would execute code when loaded; weights need none, so it was not loaded",
+            do="do not use this checkpoint; if you trust its author, report this with the DeepSpeed version",
         ) from None
     finally:
         torch.load = original
@@ -51,5 +51,5 @@ def weights_only(checkpoint: Path) -> Iterator[None]:
 
 def _named(name: str) -> Callable[..., object]:
     module, _, attribute = name.partition(":")
-    found: Callable[..., object] = getattr(importlib.import_module(module), attribute)
-    return found
+    resolved: Callable[..., object] = getattr(importlib.import_module(module), attribute)
+    return resolved

@@ -23,7 +23,7 @@ TOUCHED: dict[str, str] = {
     "torch.utils.data:DataLoader._get_iterator": "workers are started while SIGTERM is blocked",
     "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
     "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
-    "transformers.trainer:Trainer._clip_grad_norm": "the gradients to clip are those of the master weights",
+    "transformers.trainer:Trainer._clip_grad_norm": "clips the master weights' gradients, or in the optimizer's step",
     "transformers.trainer:Trainer._get_grad_norm": "the last moment before the optimizer's step",
     "transformers.trainer:Trainer._prepare_inputs": "a stopped step's rows go through the model once more",
     "transformers.trainer:Trainer._get_output_dir": "the folder a checkpoint is written to",
@@ -55,6 +55,7 @@ TOUCHED: dict[str, str] = {
     "transformers.integrations.sdpa_attention:sdpa_attention_forward": "attention of prompts; a step's needs no copies",
     "transformers.modeling_utils:AttentionInterface.__setitem__": "the attention of a step is put in, while decoding",
     "trackio:init": "transformers passes an argument that the trackio which Axolotl pins does not know",
+    "torch:_fused_adamw_": "divides gradients by `grad_scale` of the optimizer: clipping without a pass",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
@@ -148,8 +149,8 @@ def refuse_other_engine(trainer: object, stage: int | None) -> None:
         raise KormoError(
             where="deepspeed",
             found=f"{_engine(running)} in the running trainer; the recipe says {_engine(stage)}",
-            why="the run would not be laid out over the ranks as the recipe states",
-            do="start it with `axolotl train`, which sets DeepSpeed up, and no ACCELERATE_ variables of your own",
+            why="the run would be partitioned over the ranks differently from the recipe",
+            do="start it with `axolotl train`, which sets up DeepSpeed, and unset all ACCELERATE_ variables",
         )
 
 
@@ -225,9 +226,9 @@ def trackio_as_installed() -> None:
         if unknown:
             raise KormoError(
                 where="use_trackio",
-                found=f"trackio {trackio.__version__} knows no {', '.join(unknown)}",
-                why="the run would not be tracked as asked",
-                do="install a later trackio, or leave it out",
+                found=f"trackio {trackio.__version__}, which does not support {', '.join(unknown)}",
+                why="the run could not be tracked as configured",
+                do="install a newer trackio, or remove use_trackio",
             )
         return original(**{key: value for key, value in given.items() if key in known})
 

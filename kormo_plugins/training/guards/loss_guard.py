@@ -86,11 +86,11 @@ def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dic
 
 def documents(batch: Mapping[str, Any]) -> dict[str, list[str]]:
     """Unique ids of a batch's documents by source, in order, from a description of `mixture/report.py`."""
-    found: dict[str, dict[str, None]] = {}
+    by_source: dict[str, dict[str, None]] = {}
     for sample in batch["samples"]:
-        ids = found.setdefault(sample["source"], {})
+        ids = by_source.setdefault(sample["source"], {})
         ids.update(dict.fromkeys(str(document["id"]) for document in sample["documents"]))
-    return {source: list(ids) for source, ids in found.items()}
+    return {source: list(ids) for source, ids in by_source.items()}
 
 
 def stopped(
@@ -119,8 +119,8 @@ def stopped(
         where=f"{output_dir}: step {step + 1:,}" + (f" of {steps:,}" if steps else ""),
         found=what,
         why=f"training on from here would spoil the model; no checkpoint was written, {kept}",
-        do=f"{hint}all of it is in {FILE}. Lower learning_rate, change the mixture from here on, or set "
-        "kormo.stop_on; the same command goes on from the last good checkpoint",
+        do=f"{hint}details are in {FILE}. Lower learning_rate, change the mixture from here on, or relax "
+        "kormo.stop_on; the same command resumes from the last good checkpoint",
     )
 
 

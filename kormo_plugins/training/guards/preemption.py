@@ -89,7 +89,7 @@ class Preemption(TrainerCallback):
         if self._ranks.main:
             write(output_dir, step, self.signal)
             name = signal.Signals(self.signal).name
-            print(f"kormo: stopped after step {step} on {name}; the same command goes on from there", flush=True)
+            print(f"kormo: stopped after step {step} on {name}; the same command resumes from there", flush=True)
         self._ranks.gather(None)
         _close_process_group()
         raise SystemExit(EXIT_PREEMPTED)

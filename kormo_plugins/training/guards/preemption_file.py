@@ -38,7 +38,7 @@ def read(output_dir: Path) -> dict[str, object] | None:
     path = output_dir / FILE
     if not path.is_file():
         return None
-    fix = f"remove {path} and run the same command again: it goes on from the last whole checkpoint"
+    fix = f"remove {path} and run the same command again: it resumes from the last whole checkpoint"
     record = read_object(path, missing=("the run was preempted", fix), fix=fix)
     check_shape(path, record, {"step": int, "checkpoint": str, "signal": str, "time": (int, float)}, fix)
     return record

@@ -38,9 +38,9 @@ def per_row_loss(
             inputs = trainer._prepare_inputs({key: value for key, value in batch.items() if key != "sources"})
             losses.measuring = True
             with torch.no_grad(), trainer.compute_loss_context_manager():
-                found = losses.rows(trainer.model_wrapped(**inputs), inputs["labels"])
-            if found is not None:
-                means.append(found[0] / found[1].clamp(min=1))
+                sums = losses.rows(trainer.model_wrapped(**inputs), inputs["labels"])
+            if sums is not None:
+                means.append(sums[0] / sums[1].clamp(min=1))
     except RuntimeError:  # the error message of the guard must not be lost
         means = []
     finally:

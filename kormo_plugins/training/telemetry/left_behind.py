@@ -44,35 +44,41 @@ def check_scores(run: Path) -> None:
     path = run / EVALUATION
     if not path.is_file():
         return
-    found = seal_fault(read_object(path, missing=("", ""), fix=SCORES))
-    if found:
-        raise KormoError(where=str(path), found=found, why="the scores are not those that were measured", do=SCORES)
+    fault = seal_fault(read_object(path, missing=("", ""), fix=SCORES))
+    if fault:
+        raise KormoError(where=str(path), found=fault, why="the scores are not those that were measured", do=SCORES)
 
 
 def _check_records(run: Path) -> None:
     """Refuses metrics and samples that were modified after the end of the run, and a recipe that is not the run's."""
-    found = [(run / name, record_fault(run / name)) for name in (METRICS, SAMPLES)]
+    faults = [(run / name, record_fault(run / name)) for name in (METRICS, SAMPLES)]
     sha256, recipe = read_record(run).get("recipe_sha256"), run / RESOLVED
     changed = sha256 is not None and (not recipe.is_file() or sha256_of(recipe.read_bytes()) != sha256)
-    found.append((recipe, f"it is not the recipe that {RECORD} has the hash of" if changed else ""))
-    for path, told in found:
-        if told:
-            raise KormoError(where=str(path), found=told, why="others take it for what the run left", do=RESTORE)
+    faults.append((recipe, f"it does not match the hash in {RECORD}" if changed else ""))
+    for path, fault in faults:
+        if fault:
+            raise KormoError(where=str(path), found=fault, why="others read it as the record of the run", do=RESTORE)
 
 
 def _check_metrics(run: Path) -> None:
     """Refuses metrics with invalid lines, or, without a checksum, with missing steps."""
     recorded = METRICS in (read_marker(run).get("records") or {})
     path, steps = run / METRICS, read_record(run).get("steps")
-    found = read_metrics_file(path)
-    last = max((line.get("step", 0) for line in found.lines), default=0)
-    told = "no such file" if not path.is_file() else f"line {found.broken[0]} is none" if found.broken else ""
-    if not told and not recorded and isinstance(steps, int) and last < steps:
-        told = f"it ends at step {last:,} of {steps:,}"
-    if told:
+    metrics = read_metrics_file(path)
+    last = max((line.get("step", 0) for line in metrics.lines), default=0)
+    fault = (
+        "no such file"
+        if not path.is_file()
+        else f"line {metrics.broken[0]} is not a JSON object"
+        if metrics.broken
+        else ""
+    )
+    if not fault and not recorded and isinstance(steps, int) and last < steps:
+        fault = f"it ends at step {last:,} of {steps:,}"
+    if fault:
         raise KormoError(
             where=str(path),
-            found=told,
-            why="others compare their losses with it, step by step",
+            found=fault,
+            why="others compare the losses of their runs with it",
             do=RESTORE,
         )

@@ -94,10 +94,10 @@ class LossBySource:
             labels: int64 [rows, tokens].
             sources: int64 [rows], indices into the names of sources.
         """
-        found = self.rows(outputs, labels)
-        if found is None:
+        row_sums = self.rows(outputs, labels)
+        if row_sums is None:
             return
-        sums, counts = found
+        sums, counts = row_sums
         if self._table is None:
             self._table = torch.zeros(len(self.sources), 2, dtype=torch.float64, device=sums.device)
         self._table.index_add_(0, sources.to(sums.device), torch.stack([sums, counts], dim=1))

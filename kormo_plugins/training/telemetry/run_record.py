@@ -29,13 +29,13 @@ everything else (learning rate, length)."""
 
 def versions() -> dict[str, str]:
     """Versions of Python and the libraries."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def check_same_run(output_dir: Path, identity: Mapping[str, object], allowed: Collection[str]) -> None:
@@ -57,7 +57,7 @@ def check_same_run(output_dir: Path, identity: Mapping[str, object], allowed: Co
         raise KormoError(
             where=str(output_dir),
             found=f"a run with {was}; this recipe has {now}",
-            why=f"the run in this folder was started with other {', '.join(changed)}, and going on would mix two runs",
+            why=f"the run in this folder was started with other {', '.join(changed)}, and resuming would mix two runs",
             do="set another output_dir, or remove the folder, or accept the change with "
             f"kormo.allow_changed: [{', '.join(changed)}]",
         )
@@ -72,10 +72,10 @@ def read_record(output_dir: Path) -> dict[str, Any]:
     path = output_dir / FILE
     if not path.is_file():
         return {}
-    record = read_object(path, missing=("a run has one", FIX), fix=FIX)
+    record = read_object(path, missing=("every run writes one", FIX), fix=FIX)
     check_shape(path, record, SHAPE, FIX)
     if fault := seal_fault(record, unnamed=True):
-        raise KormoError(where=str(path), found=fault, why="it says what the run is, as the run wrote it", do=FIX)
+        raise KormoError(where=str(path), found=fault, why="it identifies the run and must not be edited", do=FIX)
     return record
 
 

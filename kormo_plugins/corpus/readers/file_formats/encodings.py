@@ -69,16 +69,16 @@ def canonical(name: str) -> str:
     """
     if name.lower() == AUTO:
         if importlib.util.find_spec("chardet") is None:
-            raise ValueError("auto needs chardet, which is not installed: pip install 'kormo-plugins[encodings]'")
+            raise ValueError("auto requires chardet, which is not installed: pip install 'kormo-plugins[encodings]'")
         return AUTO
     try:
         "".encode(name)  # refuses codecs that are not text encodings, such as `zip`
-        found = codecs.lookup(name).name
+        codec = codecs.lookup(name).name
     except (LookupError, TypeError, ValueError):
         raise ValueError(
             f"no text encoding is named {name!r}; usual ones are utf-8, cp949, euc-kr, utf-16, auto"
         ) from None
-    return UTF8 if found == "utf-8-sig" else found
+    return UTF8 if codec == "utf-8-sig" else codec
 
 
 def to_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
@@ -130,8 +130,8 @@ def detect(pieces: Iterable[bytes]) -> Guess:
     import chardet
 
     lines = b"\n".join(line for line in sample.split(b"\n") if not line.isascii())[:SAMPLE]
-    found = chardet.detect(lines if b"\0" not in sample else sample[:SAMPLE])
-    name, confidence = found["encoding"], float(found["confidence"] or 0)
+    guess = chardet.detect(lines if b"\0" not in sample else sample[:SAMPLE])
+    name, confidence = guess["encoding"], float(guess["confidence"] or 0)
     if not name or confidence < CONFIDENT:
         best = f", the likeliest is {name} with {confidence:.0%}" if name else ""
         return Guess(None, f"encoding not certain{best}: name it (encoding)")

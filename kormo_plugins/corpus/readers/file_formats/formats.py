@@ -126,8 +126,8 @@ def _lines(unit: Unit, options: Options) -> Iterator[bytes]:
     if not unit.start and unit.end is None:
         yield from streams.lines(_stream(unit, options), options.max_row_bytes)
         return
-    found = streams.lines_in_range(unit.file.path, unit.start, unit.end, options.max_row_bytes)
-    for number, line in enumerate(found):
+    lines = streams.lines_in_range(unit.file.path, unit.start, unit.end, options.max_row_bytes)
+    for number, line in enumerate(lines):
         if isinstance(line, Overlong):
             yield line
         elif number == 0 and not unit.start:
@@ -261,9 +261,9 @@ def _described(head: list[bytes], dialect: Dialect, options: Options) -> str:
     if encoding == encodings.UTF8:
         return str(dialect)
     if not encoding:
-        return f"{replace(dialect, columns=('?',))}: it is no UTF-8 (encoding: its name, or auto)"
+        return f"{replace(dialect, columns=('?',))}: not UTF-8 (set `encoding` to its name, or to auto)"
     names = tables.table_header(head[0].decode(encoding, "backslashreplace"), dialect)
-    return f"{replace(dialect, columns=names)}: it is {encoding}, no UTF-8 (encoding: {encoding}, or auto)"
+    return f"{replace(dialect, columns=names)}: {encoding}, not UTF-8 (set `encoding` to {encoding}, or to auto)"
 
 
 def _printable(text: str) -> str:

@@ -96,12 +96,12 @@ def _by_python(line: bytes) -> Json:
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    repeated = Repeated(found)
+    mapping = dict(pairs)
+    if len(mapping) == len(pairs):
+        return mapping
+    repeated = Repeated(mapping)
     counts = Counter(key for key, _ in pairs)
-    repeated.keys_twice = tuple({key: None for key, value in pairs if counts[key] > 1 and value != found[key]})
+    repeated.keys_twice = tuple({key: None for key, value in pairs if counts[key] > 1 and value != mapping[key]})
     return repeated
 
 

@@ -33,12 +33,12 @@ class Table(Strict):
 
     delimiter: str = Field(default=AUTO, description="character between fields (`,`, `\\t`, `;`, `|`), or auto")
     quote: str = Field(
-        default=AUTO, description='character that encloses fields, doubled within; none; or auto: `"` or none'
+        default=AUTO, description='character that encloses fields, doubled inside one; none; or auto: `"` or none'
     )
     header: bool | Literal["auto"] = Field(
         default="auto",
-        description="the first row names the columns; false: they are named 0, 1, 2, …; auto: it does "
-        "unless the recipe asks for columns by such numbers",
+        description="whether the first row holds the column names; false: columns are named 0, 1, 2, …; auto: true "
+        "unless the recipe maps columns by such numbers",
     )
 
     @field_validator("delimiter", "quote")
@@ -46,7 +46,7 @@ class Table(Strict):
     def _one_character(cls, value: str) -> str:
         value = {"\\t": "\t", "tab": "\t", "none": ""}.get(value, value)
         if len(value) > 1 and value != AUTO:
-            raise ValueError("give one character, or auto")
+            raise ValueError("must be one character, `none` or `auto`")
         return value
 
 
@@ -121,8 +121,8 @@ def _is_number(text: str) -> bool:
 
 def table_rows(lines: Iterable[bytes], dialect: Dialect) -> Iterator[Record]:
     """The rows of a table below its header, without blank lines; `fault` describes an invalid row."""
-    found = records(map(_decoded, lines), dialect.delimiter, dialect.quote)
-    for record in islice(found, int(dialect.header), None):
+    rows = records(map(_decoded, lines), dialect.delimiter, dialect.quote)
+    for record in islice(rows, int(dialect.header), None):
         if not record.fault and len(record.fields) != len(dialect.columns):
             fault = f"{len(record.fields)} fields where there are {len(dialect.columns)} columns"
             record = Record(record.line, record.fields, fault, record.raw)

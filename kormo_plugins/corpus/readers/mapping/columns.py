@@ -36,12 +36,13 @@ class Text(Strict):
     """A text made from one or several columns: exactly one of the two."""
 
     template: str | None = Field(
-        default=None, description="text with column names in braces: '{question}\\n\\n{answer}' (braces are doubled)"
+        default=None,
+        description="template with column names in braces: '{question}\\n\\n{answer}' (a literal brace is doubled)",
     )
     conversation: str | None = Field(
         default=None,
-        description="column with a list of turns {role, content, reasoning_content}, written one after "
-        "the other with a blank line between them, reasoning between <think> marks",
+        description="column with a list of turns {role, content, reasoning_content}; their texts are joined with a "
+        "blank line, reasoning between <think> marks",
     )
 
     @model_validator(mode="after")
@@ -55,46 +56,54 @@ class Text(Strict):
     @property
     def names(self) -> list[str]:
         """The columns (or paths) that the template uses. Format specs and conversions are not allowed."""
-        found = []
+        columns = []
         for _, name, spec, conversion in string.Formatter().parse(self.template or ""):
             if name is None:
                 continue
             if not name or spec or conversion or "{" in name or (set(name) & set(".[]") and len(steps(name)) < 2):
                 raise ValueError(f"{{{name}}} is neither a column nor a path into one")
-            found.append(name)
-        return found
+            columns.append(name)
+        return columns
 
 
 class Columns(Strict):
     """The role of each column."""
 
-    text: str | Text = Field(default="text", description="the text's column, or a mapping that makes it of several")
+    text: str | Text = Field(
+        default="text", description="column of the text, or a mapping that composes the text from several columns"
+    )
     messages: Turns | None = Field(
         default=None,
-        description="the document is a conversation: the column with its list of turns, or a mapping "
-        "that says how turns are written; its text is made of the turns",
+        description="for conversations: the column with the list of turns, or a mapping that describes the format "
+        "of the turns; the text is made from them",
     )
     pair: PairColumns | None = Field(
         default=None,
-        description="the document is a preference pair: which columns hold prompt, chosen and rejected, "
-        "and how turns are written; its text is made of them",
+        description="for preference pairs: the columns of prompt, chosen and rejected, and the format of the turns; "
+        "the text is made from them",
     )
-    id: str = Field(default="id", description="column of the document's id; where it is missing: file and line")
-    language: str | None = Field(default=None, description="column of the language, before the source's own")
-    license: str | None = Field(default=None, description="column of the licence, before the source's own")
-    keep: tuple[str, ...] = Field(default=(), description="further columns to keep on the document")
+    id: str = Field(
+        default="id", description="column of the document's id; where it is missing, the id is file and line"
+    )
+    language: str | None = Field(
+        default=None, description="column of the language, which overrides the source's `language`"
+    )
+    license: str | None = Field(
+        default=None, description="column of the licence, which overrides the source's `license`"
+    )
+    keep: tuple[str, ...] = Field(default=(), description="additional columns to keep in the document's `meta`")
     ignore: tuple[str, ...] | Literal["others"] | None = Field(
         default=None,
-        description="columns that are left out on purpose: a list, or `others`, all that are not mapped; "
-        "null: of a text all others, of conversations and pairs none",
+        description="unmapped columns that are deliberately ignored: a list, or `others` for all of them; null: all "
+        "for texts, none for conversations and pairs",
     )
 
     @model_validator(mode="after")
     def _text_or_messages(self) -> Columns:
         if self.messages is not None and "text" in self.model_fields_set:
-            raise ValueError("give text or messages: a conversation's text is made of its turns")
+            raise ValueError("give text or messages, not both: a conversation's text is made from its turns")
         if self.pair is not None and (self.messages is not None or "text" in self.model_fields_set):
-            raise ValueError("give pair, or messages, or text: a pair's text is made of its turns")
+            raise ValueError("give only one of pair, messages and text: a pair's text is made from its turns")
         return self
 
     @model_serializer(mode="wrap")
@@ -106,8 +115,8 @@ class Columns(Strict):
     @property
     def mapped(self) -> frozenset[str]:
         """The columns that are used."""
-        talk = self.messages or self.pair
-        optional = talk.optional if talk is not None else []
+        turns_form = self.messages or self.pair
+        optional = turns_form.optional if turns_form is not None else []
         return frozenset(map(top, [*needed(self), *optional, self.id]))
 
     @property
@@ -137,10 +146,10 @@ def to_document(row: object, columns: Columns, place: str, *, strange: bool = Fa
     document = Document(id=own_id(row, columns) or place, text="")
     document.meta = {name: _plain(values[name]) for name in columns.keep}
     if columns.messages is not None or columns.pair is not None:
-        talk = _turns(document, row, columns)
-        if isinstance(talk, Reject):
-            return talk
-        document = talk
+        with_turns = _turns(document, row, columns)
+        if isinstance(with_turns, Reject):
+            return with_turns
+        document = with_turns
     else:
         text = _text(values, columns.text)
         if isinstance(text, Reject):
@@ -177,16 +186,16 @@ def _turns(document: Document, row: Mapping[str, object], columns: Columns) -> D
         names = [*columns.pair.columns, *columns.pair.optional]
         return as_pair(document, {**row, **{name: lookup(row, name) for name in names}}, columns.pair)
     assert columns.messages is not None
-    how = columns.messages
-    given = turns(row, how, lookup)
-    found = given if isinstance(given, Reject) else conversation(given)
-    tools = signatures(lookup(row, how.tools) if how.tools else None)
-    if isinstance(found, Reject):
-        return found
+    form = columns.messages
+    raw_turns = turns(row, form, lookup)
+    parsed = raw_turns if isinstance(raw_turns, Reject) else conversation(raw_turns)
+    tools = signatures(lookup(row, form.tools) if form.tools else None)
+    if isinstance(parsed, Reject):
+        return parsed
     if isinstance(tools, Reject):
         return tools
-    document = with_messages(document, found.messages)
-    document.meta |= ({TOOLS: _plain(tools)} if tools else {}) | ({NOTES: list(found.notes)} if found.notes else {})
+    document = with_messages(document, parsed.messages)
+    document.meta |= ({TOOLS: _plain(tools)} if tools else {}) | ({NOTES: list(parsed.notes)} if parsed.notes else {})
     return document
 
 
@@ -194,8 +203,8 @@ def needed(columns: Columns) -> list[str]:
     """The columns or paths that a row must have; the optional id column is not included."""
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
-    talk = columns.messages or columns.pair
-    names = talk.columns if talk is not None else names
+    turns_form = columns.messages or columns.pair
+    names = turns_form.columns if turns_form is not None else names
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 

@@ -65,16 +65,16 @@ def guess(rows: Sequence[Row]) -> dict[str, object]:
             names.setdefault(path, []).append(value)
     top = {name for row in rows for name in row}
     if {"chosen", "rejected"} <= top:
-        found: dict[str, object] = {"pair": {}}
+        proposal: dict[str, object] = {"pair": {}}
     else:
-        found = _turns(rows, top) or _exchange(top) or _text(names)
-    if not found:
+        proposal = _turns(rows, top) or _exchange(top) or _text(names)
+    if not proposal:
         return {}
     unique = (name for name in IDS if name in names and len(set(map(str, names[name]))) == len(rows))
     for key, name in (("id", next(unique, None)), ("language", _of(LANGUAGES, top)), ("license", _of(LICENSES, top))):
         if name and (key != "id" or name != "id") and all(row.get(name) for row in rows):
-            found[key] = name
-    return _complete(found, rows)
+            proposal[key] = name
+    return _complete(proposal, rows)
 
 
 def _of(names: Sequence[str], there: set[str]) -> str | None:
@@ -85,9 +85,9 @@ def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, object]:
     """The column that holds lists of turns in every row, and the turn format."""
     for name in sorted(top):
         for role, content in TURN_KEYS:
-            found = [turn_list(row.get(name), (role, content)) for row in rows]
-            turns = [turn for one in found if isinstance(one, list) for turn in one]
-            if not turns or not all(isinstance(one, list) for one in found):
+            candidates = [turn_list(row.get(name), (role, content)) for row in rows]
+            turns = [turn for candidate in candidates if isinstance(candidate, list) for turn in candidate]
+            if not turns or not all(isinstance(candidate, list) for candidate in candidates):
                 continue
             if all(isinstance(turn, Mapping) and role in turn for turn in turns):
                 return {"messages": _turn_keys(name, role, content, turns)}
@@ -97,8 +97,8 @@ def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, object]:
 def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | dict[str, object]:
     if role == "from" and all("role" in turn for turn in turns):  # a transcript, which uses the standard names
         role, content = "role", "content"
-    said = sorted({str(turn.get(role)) for turn in turns} - set(ROLES))
-    roles = {who: ROLE_NAMES[who.lower()] for who in said if who.lower() in ROLE_NAMES}
+    role_names = sorted({str(turn.get(role)) for turn in turns} - set(ROLES))
+    roles = {role_name: ROLE_NAMES[role_name.lower()] for role_name in role_names if role_name.lower() in ROLE_NAMES}
     keys = {"role": role, "content": content, "roles": roles}
     usual = {"role": "role", "content": "content", "roles": {}}
     changed = {key: value for key, value in keys.items() if value != usual[key]}

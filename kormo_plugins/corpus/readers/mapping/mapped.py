@@ -91,12 +91,12 @@ def _turn_columns(columns: Columns) -> list[tuple[str, TurnKeys]]:
 
 def _keys(value: object, how: TurnKeys, known: frozenset[str]) -> list[str]:
     turns = [] if value is None else turn_list(value, how.form.keys)
-    found: set[str] = set()
+    unknown: set[str] = set()
     for turn in turns if isinstance(turns, list) else ():
         if isinstance(turn, Mapping):
             names = how.keys | {"role", "content"}  # the two keys of turns made from a transcript
-            found |= {f"{OF_TURN}{key}" for key, value in turn.items() if key not in names and not _empty(value)}
-    return sorted(found - known)
+            unknown |= {f"{OF_TURN}{key}" for key, value in turn.items() if key not in names and not _empty(value)}
+    return sorted(unknown - known)
 
 
 def _empty(value: object) -> bool:
@@ -123,7 +123,7 @@ def refuse_unmapped(read: Reader, params: object, parts: int, where: str) -> Non
         ignoring = f", or `ignore: [{', '.join(map(_quoted, listed))}]` or `ignore: {OTHERS}`"
         raise KormoError(
             where=f"{where}.columns",
-            found=f"{'columns' if len(listed) > 1 else 'the column'} {', '.join(listed)}, which nothing maps",
+            found=f"{'columns' if len(listed) > 1 else 'the column'} {', '.join(listed)}, neither mapped nor ignored",
             why="any column of a conversation can affect the prompt, the answer or the loss",
             do=likely(listed, columns) + ("" if _of_sharegpt(listed, columns) else ignoring),
         )
@@ -132,7 +132,7 @@ def refuse_unmapped(read: Reader, params: object, parts: int, where: str) -> Non
 def likely(names: Sequence[str], columns: Columns) -> str:
     """A suggestion for the user: the current `columns` plus the keys that would map these names."""
     if {"chosen", "rejected"} <= set(names):
-        return "read a preference set with `columns: {pair: {}}`"
+        return "read preference pairs with `columns: {pair: {}}`"
     if _of_sharegpt(names, columns):
         names, columns = _as_sharegpt(names, columns)
     values = likely_values(names, columns)

@@ -35,13 +35,16 @@ class PairColumns(TurnKeys):
 
     prompt: str | None = Field(
         default=None,
-        description=f"column of the prompt; null: the one of {', '.join(PROMPTS)} that is there, or none "
-        "where both sides begin with it",
+        description=f"column of the prompt; null: the one of {', '.join(PROMPTS)} that exists, or none if chosen and "
+        "rejected both begin with the prompt",
     )
-    system: str = Field(default=SYSTEM, description="column of a system turn; may be missing or empty")
-    tools: str = Field(default=TOOLS, description="column of functions that may be called; may be missing or empty")
-    chosen: str = Field(default=CHOSEN, description="column of the better answer")
-    rejected: str = Field(default=REJECTED, description="column of the worse answer")
+    system: str = Field(default=SYSTEM, description="column of the system turn; it may be missing or empty")
+    tools: str = Field(
+        default=TOOLS,
+        description="column of the signatures of the functions that may be called; it may be missing or empty",
+    )
+    chosen: str = Field(default=CHOSEN, description="column of the preferred answer")
+    rejected: str = Field(default=REJECTED, description="column of the rejected answer")
 
     @property
     def columns(self) -> list[str]:

@@ -13,15 +13,15 @@ Step = str | int
 @lru_cache(maxsize=1024)
 def steps(path: str) -> tuple[Step, ...]:
     """The keys and indices of a path; a string that is not a path is one key."""
-    found: list[Step] = []
+    keys: list[Step] = []
     at = 0
     while at < len(path):
         match = _STEP.match(path, at)
         if match is None:
             return (path,)
-        found.append(match[1] if match[1] is not None else int(match[2]))
+        keys.append(match[1] if match[1] is not None else int(match[2]))
         at = match.end()
-    return tuple(found) if found and isinstance(found[0], str) else (path,)
+    return tuple(keys) if keys and isinstance(keys[0], str) else (path,)
 
 
 def root(path: str) -> str:

@@ -34,16 +34,17 @@ def by_name(row: Mapping[str, object], name: str) -> object:
 class TurnKeys(Strict):
     """The format of a turn."""
 
-    role: str = Field(default="role", description="key of a turn's role")
-    content: str = Field(default="content", description="key of a turn's text")
+    role: str = Field(default="role", description="key of the role in a turn")
+    content: str = Field(default="content", description="key of the text in a turn")
     reasoning: str = Field(
         default="reasoning_content",
-        description="key of an assistant's reasoning, where it has one; beside question and answer: its column",
+        description="key of the reasoning in an assistant turn, where it has any; with question and answer: the "
+        "column of the reasoning",
     )
-    weight: str = Field(default="weight", description="key that says, by 0 or 1, whether an answer is trained")
-    train: str = Field(default="train", description="the same, by false or true")
+    weight: str = Field(default="weight", description="key of the weight of an answer in the loss: 1 trained, 0 not")
+    train: str = Field(default="train", description="key of the same switch as true or false")
     roles: dict[str, str] = Field(
-        default_factory=dict, description="the dataset's names of roles -> system, user, assistant, tool"
+        default_factory=dict, description="role names in the dataset -> system, user, assistant or tool"
     )
 
     @property
@@ -61,15 +62,15 @@ class Turns(TurnKeys):
     """The format of a conversation in a row: one column (a string is its name), or a question and an answer."""
 
     column: str | None = Field(default=None, description="column with the list of turns")
-    question: str | None = Field(default=None, description="column of what the user asks")
-    answer: str | None = Field(default=None, description="column of what the assistant answers")
+    question: str | None = Field(default=None, description="column of the user's question")
+    answer: str | None = Field(default=None, description="column of the assistant's answer")
     input: str | None = Field(
-        default=None, description="column of what the question is about, asked behind it after a blank line"
+        default=None, description="column of additional input (Alpaca), appended to the question after a blank line"
     )
     history: str | None = Field(default=None, description="column of earlier exchanges: [[question, answer], …]")
-    system: str | None = Field(default=None, description="column of the system turn; may be empty")
+    system: str | None = Field(default=None, description="column of the system turn; it may be empty")
     tools: str | None = Field(
-        default=None, description="column of the signatures of functions that may be called; may be empty"
+        default=None, description="column of the signatures of the functions that may be called; it may be empty"
     )
 
     @model_validator(mode="before")
@@ -80,9 +81,9 @@ class Turns(TurnKeys):
     @model_validator(mode="after")
     def _one(self) -> Turns:
         if (self.column is None) == (self.question is None) or (self.question is None) != (self.answer is None):
-            raise ValueError("give column, or question and answer")
+            raise ValueError("give either column, or question and answer")
         if self.column is not None and (self.input or self.history):
-            raise ValueError("input and history belong to question and answer, not to a column of turns")
+            raise ValueError("input and history apply to question and answer, not to a column of turns")
         return self
 
     @property
@@ -103,23 +104,23 @@ def turns(row: Mapping[str, object], how: Turns, value: Value = by_name) -> list
     Args:
         value: returns the value of a column; None if it is missing.
     """
-    found = _exchange(row, how, value) if how.column is None else _listed(value(row, how.column), how)
-    if isinstance(found, Reject) or how.system is None:
-        return found
+    parsed = _exchange(row, how, value) if how.column is None else _listed(value(row, how.column), how)
+    if isinstance(parsed, Reject) or how.system is None:
+        return parsed
     system = value(row, how.system)
     if system is None or system == "":
-        return found
-    first = found[0]
+        return parsed
+    first = parsed[0]
     if isinstance(first, Mapping) and first.get("role") == "system":
         if first.get("content") == system:
-            return found
+            return parsed
         return Reject("a system turn beside the column of the system turn")
-    return [{"role": "system", "content": system}, *found]
+    return [{"role": "system", "content": system}, *parsed]
 
 
 def _listed(value: object, how: TurnKeys) -> list[object] | Reject:
-    found = turn_list(value, (how.role, how.content))
-    return found if isinstance(found, Reject) else [as_turn(turn, how) for turn in found]
+    listed = turn_list(value, (how.role, how.content))
+    return listed if isinstance(listed, Reject) else [as_turn(turn, how) for turn in listed]
 
 
 def _exchange(row: Mapping[str, object], how: Turns, value: Value) -> list[object] | Reject:

@@ -41,15 +41,15 @@ TRIES = 4
 class Archives(Strict):
     """Local or remote archives."""
 
-    path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
+    path: Path | None = Field(default=None, description="WARC or WET file, or a folder of such files")
     urls: Path | None = Field(
         default=None,
-        description="a text file with the address of one archive a line (s3://, https://, a file), as "
-        "Common Crawl's `warc.paths`",
+        description="text file with one archive address per line (s3://, https://, or a local file), like Common "
+        "Crawl's `warc.paths`",
     )
-    base: str = Field(default="", description="what is put before each address of `urls`")
+    base: str = Field(default="", description="prefix of every address in `urls`")
     storage: dict[str, str | int | bool] = Field(
-        default_factory=dict, description="options of fsspec's filesystem (`anon: true` for a public bucket)"
+        default_factory=dict, description="options of the fsspec filesystem (`anon: true` for a public bucket)"
     )
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class Archives(Strict):
         if (self.path is None) == (self.urls is None):
             raise ValueError("give exactly one of path and urls")
         if self.base and self.urls is None:
-            raise ValueError("base goes before the addresses of urls")
+            raise ValueError("base is the prefix of the addresses in urls, which is not set")
         return self
 
 
@@ -68,11 +68,11 @@ class WarcParams(Archives):
 
     opt_out: tuple[str, ...] = Field(
         default=TOKENS,
-        description="robots rules of a page, in header or meta tag, by which it is rejected; add "
-        "`noindex` or `noarchive` to be stricter; empty: none is honoured",
+        description="robots directives in a page's header or meta tags that reject it; add `noindex` or `noarchive` "
+        "to be stricter; empty: none is honoured",
     )
     max_bytes: int = Field(
-        default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
+        default=10_000_000, ge=1, description="maximum bytes of a page; a larger one is rejected (ours)"
     )
 
 
@@ -101,15 +101,17 @@ class Warc:
 
     def read_files(self, params: WarcParams, shard: int, shards: int, tell: Tell) -> Read:
         """As `__call__`; also calls `tell` for archives in which no page became a document."""
-        found = archives(params, "reader warc")
-        for name, address in found[shard * len(found) // shards : (shard + 1) * len(found) // shards]:
+        all_archives = archives(params, "reader warc")
+        for name, address in all_archives[
+            shard * len(all_archives) // shards : (shard + 1) * len(all_archives) // shards
+        ]:
             yield from counted(_archive(name, address, params), name, tell, whole=True, least=0.0)
 
 
 def identities(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[object]:
     """The identity of the archives: names and checksums of local ones, addresses of remote ones."""
-    found = archives(params, where, suffixes)
-    return [[name, file_checksum(Path(address))] if params.path else address for name, address in found]
+    all_archives = archives(params, where, suffixes)
+    return [[name, file_checksum(Path(address))] if params.path else address for name, address in all_archives]
 
 
 def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[tuple[str, str]]:
@@ -127,25 +129,30 @@ def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES)
         assert params.path is not None
         where, path = f"{where}: path", params.path
     if not path.exists():
-        raise KormoError(where=where, found=str(path), why="there is no such file or folder", do="correct the path")
+        raise KormoError(
+            where=where,
+            found=str(path),
+            why="there is no such file or folder",
+            do="correct the path; it is relative to the current directory",
+        )
     if params.urls is not None:
         lines = (line.strip() for line in path.read_text("utf-8").splitlines())
-        found = [(line, params.base + line) for line in lines if line and not line.startswith("#")]
+        named_archives = [(line, params.base + line) for line in lines if line and not line.startswith("#")]
     else:
         files = [path] if path.is_file() else sorted(path.rglob("*"))
-        found = [
+        named_archives = [
             (file.relative_to(path).as_posix() if path.is_dir() else file.name, str(file))
             for file in files
             if file.is_file() and (path.is_file() or file.name.lower().endswith(suffixes))
         ]
-    if not found:
+    if not named_archives:
         raise KormoError(
             where=where,
             found=str(path),
-            why=f"no archive is there ({', '.join(suffixes)})" if params.path else "it holds no address",
-            do="name another",
+            why=f"no archive is there ({', '.join(suffixes)})" if params.path else "it contains no address",
+            do="name another file or folder",
         )
-    return found
+    return named_archives
 
 
 def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document | Rejected]:
@@ -255,7 +262,7 @@ def _unreachable(address: str, error: Exception, where: str) -> KormoError:
     return KormoError(
         where=where,
         found=address,
-        why=f"it could not be read, tried {TRIES} times: {first}",
+        why=f"it could not be read in {TRIES} attempts: {first}",
         do="run the same command again to resume, or remove the address from the list",
     )
 

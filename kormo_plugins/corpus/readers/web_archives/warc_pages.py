@@ -118,8 +118,8 @@ def _body(record: ArcWarcRecord, max_bytes: int) -> bytes:
 
 def _http(record: ArcWarcRecord) -> dict[str, str]:
     """The headers of the response; lower-case names, repeated values joined."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for key, value in record.http_headers.headers if record.http_headers else ():
         name = str(key).lower()
-        found[name] = f"{found[name]}, {value}" if name in found else str(value)
-    return found
+        fields[name] = f"{fields[name]}, {value}" if name in fields else str(value)
+    return fields

@@ -38,33 +38,33 @@ class MojibakeParams(Strict):
 
     RENAMED: ClassVar = {"most_lost": "max_lost", "most_latin": "max_latin", "most_rare": "max_rare"}
 
-    repair: bool = Field(default=True, description="put right what can be put right exactly")
+    repair: bool = Field(default=True, description="repair the text where the original bytes can be recovered exactly")
     max_lost: float = Field(
         default=0.002,
         ge=0,
         le=1,
-        description="replacement characters (U+FFFD) per character; ours: clean pages of "
-        "the web have none, a wrong table has one in three",
+        description="maximum replacement characters (U+FFFD) per character (ours: clean web pages have none, text "
+        "decoded with the wrong table has one in three)",
     )
     allowed_lost: int = Field(
         default=2,
         ge=0,
-        description="so many never drop a document, however short (ours): a form or a copy that lost "
-        "one letter; a wrong table loses many",
+        description="number of replacement characters that a document of any length may have (ours): a form or copy "
+        "may have lost single letters; a wrong table loses many",
     )
     max_latin: float = Field(
         default=0.3,
         ge=0,
         le=1,
-        description="share of the non-ASCII characters that stand in runs of three or more "
-        "Latin-1 signs (ours; accented letters of other languages seldom stand together)",
+        description="maximum share of the non-ASCII characters in runs of three or more that contain a Latin-1 "
+        "character (ours; accented letters of other languages rarely stand together)",
     )
     max_rare: float = Field(
         default=0.05,
         ge=0,
         le=1,
-        description="share of Hangul syllables outside KS X 1001 (ours; Korean prose "
-        "and technical pages stay far below)",
+        description="maximum share of Hangul syllables outside KS X 1001 (ours; Korean prose and technical pages "
+        "stay far below)",
     )
 
 
@@ -144,10 +144,10 @@ def _compiled(text: str) -> _Facts:
         SYLLABLES,
     )
 
-    found = scan_of(text).survey
-    syllables = found[SYLLABLES]
-    rare = float(1 - (syllables - found[RARE_SYLLABLES]) / syllables) if syllables else 0.0
-    return _Facts(found[SUSPECT_RUN], found[LOST], found[MOJIBAKE], len(text) - found[ASCII], rare)
+    counts = scan_of(text).survey
+    syllables = counts[SYLLABLES]
+    rare = float(1 - (syllables - counts[RARE_SYLLABLES]) / syllables) if syllables else 0.0
+    return _Facts(counts[SUSPECT_RUN], counts[LOST], counts[MOJIBAKE], len(text) - counts[ASCII], rare)
 
 
 def _by_patterns(text: str) -> _Facts:

@@ -63,10 +63,13 @@ class NormalizeParams(Strict):
         pattern="^(NFC|NFKC|none)$",
         description="Unicode normalization form (UAX 15), or none; NFC is the web's (W3C charmod-norm)",
     )
-    blank_lines: int = Field(default=2, ge=0, le=2, description="longest run of empty lines that is kept (ours)")
+    blank_lines: int = Field(
+        default=2, ge=0, le=2, description="maximum number of consecutive empty lines; longer runs are shortened (ours)"
+    )
     collapse_spaces: bool = Field(
         default=False,
-        description="one space for a run inside a line; breaks tables and aligned code, so off by default",
+        description="replace runs of spaces inside a line by one space; breaks tables and aligned code, so it is "
+        "off by default",
     )
 
 

@@ -30,14 +30,25 @@ class DecontaminateParams(Strict):
 
     RENAMED: ClassVar = {"fewest": "min_words"}
 
-    against: Path = Field(description="JSONL file, or folder of such, with the evaluation items")
+    against: Path = Field(description="JSONL file with the evaluation items, or a folder of such files")
     fields: tuple[str, ...] = Field(
-        default=("question", "text", "query"), description="columns that hold an item's text"
+        default=("question", "text", "query"), description="columns that hold the text of an item"
     )
-    words: int = Field(default=13, ge=3, description="run of words that counts, in items without Hangul (GPT-3: 13)")
-    eojeol: int = Field(default=8, ge=3, description="run of words that counts, in items with Hangul (ours)")
+    words: int = Field(
+        default=13,
+        ge=3,
+        description="length in words of a shared run that counts as contamination, for items without Hangul (GPT-3: "
+        "13)",
+    )
+    eojeol: int = Field(
+        default=8,
+        ge=3,
+        description="length in eojeol of a shared run that counts as contamination, for items with Hangul (ours)",
+    )
     min_words: int = Field(
-        default=4, ge=1, description="shorter items would be found in any text, and are left out (ours)"
+        default=4,
+        ge=1,
+        description="minimum words of an item; shorter ones would match any text and are ignored (ours)",
     )
 
 
@@ -59,8 +70,8 @@ class Decontaminate:
 
         data = np.frombuffer(document.text.encode(), dtype=np.uint8)
         for length, table in self.tables.items():
-            found = runs(data, length)
-            if len(found) and (table[np.minimum(np.searchsorted(table, found), len(table) - 1)] == found).any():
+            hashes = runs(data, length)
+            if len(hashes) and (table[np.minimum(np.searchsorted(table, hashes), len(table) - 1)] == hashes).any():
                 return Reject("holds an evaluation item")
         return document
 
@@ -71,8 +82,8 @@ def _files(path: Path) -> list[Path]:
         raise KormoError(
             where="step decontaminate: against",
             found=str(path),
-            why="no JSONL file is there",
-            do="name the file, or the folder, of the evaluation items",
+            why="it is neither a file nor a folder with JSONL files",
+            do="name the file or the folder with the evaluation items",
         )
     return files
 
@@ -94,9 +105,9 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
             except (orjson.JSONDecodeError, AttributeError):
                 raise KormoError(
                     where=f"{path}:{number}",
-                    found="no JSON object",
-                    why="an item that cannot be read would not be searched for",
-                    do="correct the line",
+                    found="a line that is not a JSON object",
+                    why="an evaluation item that cannot be read would not be searched for",
+                    do="correct or remove the line",
                 ) from None
             for text in texts:
                 items += 1
@@ -109,7 +120,7 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
         raise KormoError(
             where="step decontaminate: fields",
             found=", ".join(params.fields),
-            why=f"no item of {params.against} has one",
+            why=f"no item in {params.against} has any of these columns",
             do="name the columns that hold the items' text",
         )
-    return {size: np.unique(np.concatenate(found)) for size, found in sorted(tables.items())}
+    return {size: np.unique(np.concatenate(hashes)) for size, hashes in sorted(tables.items())}

@@ -27,7 +27,7 @@ class ExactDedupParams(Strict):
     ignore: str = Field(
         default="space",
         pattern="^(nothing|space|punctuation)$",
-        description="differences that do not count: nothing; white space; or white space, punctuation and case",
+        description="differences that are ignored: nothing; white space; or white space, punctuation and case",
     )
 
 
@@ -56,7 +56,7 @@ class ExactDedup:
         """Drops all but the first document of each signature."""
         import numpy as np
 
-        fate = np.zeros(len(signatures), dtype=np.int8)
+        decisions = np.zeros(len(signatures), dtype=np.int8)
         keys = np.ascontiguousarray(signatures).view([("high", np.uint64), ("low", np.uint64)]).ravel()
-        fate[np.unique(keys, return_index=True)[1]] = -1
-        return fate, ["exact duplicate"]
+        decisions[np.unique(keys, return_index=True)[1]] = -1
+        return decisions, ["exact duplicate"]

@@ -40,38 +40,47 @@ class MinhashDedupParams(Strict):
 
     RENAMED: ClassVar = {"fewest_words": "min_words"}
 
-    ngram: int = Field(default=2, ge=1, le=20, description="words in a run (ours; FineWeb: 5)")
-    bands: int = Field(default=28, ge=1, le=256, description="bands; more let more documents meet (ours; FineWeb: 14)")
-    rows: int = Field(default=4, ge=1, le=32, description="hashes per band; more let fewer meet (ours; FineWeb: 8)")
+    ngram: int = Field(default=2, ge=1, le=20, description="words per n-gram (ours; FineWeb: 5)")
+    bands: int = Field(
+        default=28,
+        ge=1,
+        le=256,
+        description="number of bands; more bands give more candidate pairs (ours; FineWeb: 14)",
+    )
+    rows: int = Field(
+        default=4, ge=1, le=32, description="hashes per band; more hashes give fewer candidate pairs (ours; FineWeb: 8)"
+    )
     similarity: float = Field(
         default=0.57,
         ge=0,
         le=1,
-        description="share of equal hashes from which documents that met are duplicates; 0: "
-        "meeting is enough, as in datatrove (ours)",
+        description="minimum share of equal hashes for a candidate pair to count as duplicates; 0: every candidate "
+        "pair does, as in datatrove (ours)",
     )
     short_similarity: float = Field(
         default=0.75,
         ge=0,
         le=1,
-        description="the same for documents of 20 words or fewer, falling to `similarity` at "
-        "60: in a short text a changed word is a changed fact (ours); 0: length does not matter",
+        description="minimum share for documents of 20 words or fewer, falling to `similarity` at 60 words: in a "
+        "short text one changed word can change the meaning (ours); 0: length does not matter",
     )
     numbers_from: float = Field(
         default=0.08,
         ge=0,
         le=1,
-        description="numbers per word from which a document is taken to be about them: two "
-        "such are duplicates only if half of their numbers agree; 1: numbers are words like others (ours)",
+        description="numbers per word from which a document is compared by its numbers too: two such documents are "
+        "duplicates only if half of their numbers agree; 1: numbers are treated like other words (ours)",
     )
-    whole: bool = Field(default=False, description="licence headers and menus count like any text")
-    min_words: int = Field(default=10, ge=1, description="shorter documents are never near duplicates (ours)")
+    whole: bool = Field(default=False, description="include licence headers and menus in the signature")
+    min_words: int = Field(
+        default=10, ge=1, description="minimum words of a document; shorter ones are never near duplicates (ours)"
+    )
     prefer: tuple[Preference, ...] = Field(
         default=(),
-        description="which copy stays: `human` before `synthetic`, `newest` (by `meta.date`), `longest`, "
-        "in the order given; then, and by default, the first",
+        description="which copy is kept: `human` before `synthetic`, `newest` (by `meta.date`), `longest`, in the "
+        "order given; ties, and by default all, go to the first copy",
     )
-    seed: int = Field(default=1, ge=0, description="of the hash functions (datatrove: 1)")
+    seed: int = Field(default=1, ge=0, description="seed of the hash functions (datatrove: 1)")
 
 
 class MinhashDedup(Clustering):
@@ -125,6 +134,6 @@ class MinhashDedup(Clustering):
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Drops all but one document of each cluster. Memory: the signatures and 24 bytes per document."""
         self.stays = stays = self.clusters(signatures)
-        fate = np.full(len(signatures), -1, dtype=np.int8)
-        fate[stays != np.arange(len(stays))] = 0
-        return fate, ["near duplicate"]
+        decisions = np.full(len(signatures), -1, dtype=np.int8)
+        decisions[stays != np.arange(len(stays))] = 0
+        return decisions, ["near duplicate"]

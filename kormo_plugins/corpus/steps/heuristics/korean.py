@@ -58,42 +58,49 @@ class KoreanParams(Strict):
     }
 
     min_words: int = Field(
-        default=20, ge=0, description="eojeol, code apart; below it only mean length is looked at (ours)"
+        default=20,
+        ge=0,
+        description="minimum eojeol outside code; shorter documents are checked only for their mean word length (ours)",
     )
-    min_mean: float = Field(default=1.6, ge=0, description="syllables per eojeol; prose has 2.7 to 3.5 (ours)")
-    max_mean: float = Field(default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing (ours)")
+    min_mean: float = Field(
+        default=1.6, ge=0, description="minimum mean syllables per eojeol; prose has 2.7 to 3.5 (ours)"
+    )
+    max_mean: float = Field(
+        default=7.0, ge=0, description="maximum mean syllables per eojeol; above it spaces are missing (ours)"
+    )
     min_particles: float = Field(
         default=0.35,
         ge=0,
         le=1,
-        description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
-        "0.8, lists of nouns 0.1 to 0.3 (ours)",
+        description="minimum share of eojeol that end like a particle or an ending; prose has 0.6 to 0.8, lists of "
+        "nouns 0.1 to 0.3 (ours)",
     )
     min_statements: float = Field(
         default=0.6,
         ge=0,
         le=1,
-        description="from this share of its characters in lines that say something on, half as "
-        "many particles are enough: chats and reports in noun style leave them out (ours)",
+        description="share of characters in sentence or clause lines from which half of `min_particles` is enough: "
+        "chats and reports in noun style omit particles (ours)",
     )
     min_sentences: float = Field(
         default=0.2,
         ge=0,
         le=1,
-        description="share of characters in lines that are, or hold, a sentence; menus have none (ours)",
+        description="minimum share of characters in lines that are or contain a sentence or clause; menus have none "
+        "(ours)",
     )
     min_agreeing: float = Field(
-        default=0.6, ge=0, le=1, description="share of dependent words behind their ending (ours)"
+        default=0.6, ge=0, le=1, description="minimum share of dependent words that follow their required ending (ours)"
     )
     chance: float = Field(
         default=0.03,
         gt=0,
         lt=1,
-        description="so unlikely must that share be in prose, where nine in ten agree "
-        "(one-sided binomial test; two dependent words that both fail are 0.01; ours)",
+        description="a share below `min_agreeing` drops a document only if its probability in prose, where nine in "
+        "ten agree, is below this (one-sided binomial test; two dependent words that both disagree have 0.01; ours)",
     )
     max_symbols: float = Field(
-        default=0.3, ge=0, le=1, description="share of signs that are no letter, digit or space (ours)"
+        default=0.3, ge=0, le=1, description="maximum share of characters that are not letters, digits or spaces (ours)"
     )
 
 
@@ -118,27 +125,27 @@ class Korean:
         reason = self._words(eojeol, text) or self._order(text, len(eojeol)) or self._layout(text, len(eojeol))
         return Reject(reason) if reason else document
 
-    def _by_counts(self, document: Document, found: list[int]) -> Document | Reject:
+    def _by_counts(self, document: Document, counts: list[int]) -> Document | Reject:
         """The same checks, in the same order, on the counts of a compiled scan."""
         from kormo_plugins.corpus.scan.kernels import korean_kernel as of
 
-        params, eojeol = self.params, found[of.EOJEOL]
+        params, eojeol = self.params, counts[of.EOJEOL]
         if not eojeol:
             return Reject("no Korean word") if document.language == "ko" else document
-        if not params.min_mean <= found[of.SYLLABLES] / eojeol <= params.max_mean:
+        if not params.min_mean <= counts[of.SYLLABLES] / eojeol <= params.max_mean:
             return Reject("length of words")
         if eojeol < params.min_words:
             return document
-        told = found[of.TOLD] / max(1, found[of.CHARACTERS])
-        fewest, particles = params.min_particles * eojeol, found[of.PARTICLES]
-        if particles < fewest / 2 or (particles < fewest and told < params.min_statements):
+        statements = counts[of.TOLD] / max(1, counts[of.CHARACTERS])
+        fewest, particles = params.min_particles * eojeol, counts[of.PARTICLES]
+        if particles < fewest / 2 or (particles < fewest and statements < params.min_statements):
             return Reject("few particles and endings")
-        agreeing, dependent = found[of.AGREEING], found[of.DEPENDENT]
+        agreeing, dependent = counts[of.AGREEING], counts[of.DEPENDENT]
         if agreeing < params.min_agreeing * dependent and _chance(agreeing, dependent) < params.chance:
             return Reject("word order")
-        if told < params.min_sentences:
+        if statements < params.min_sentences:
             return Reject("no sentences")
-        return Reject("signs") if found[of.SIGNS] > params.max_symbols * found[of.CHARACTERS] else document
+        return Reject("signs") if counts[of.SIGNS] > params.max_symbols * counts[of.CHARACTERS] else document
 
     def _words(self, eojeol: Sequence[str], text: str) -> str | None:
         mean = sum(map(len, eojeol)) / len(eojeol)
@@ -147,8 +154,10 @@ class Korean:
         if len(eojeol) < self.params.min_words:
             return None
         fewest = self.params.min_particles * len(eojeol)
-        found = sum(word[-1] in PARTICLES for word in eojeol)
-        if found < fewest / 2 or (found < fewest and _told(lines(text)) < self.params.min_statements):
+        particles = sum(word[-1] in PARTICLES for word in eojeol)
+        if particles < fewest / 2 or (
+            particles < fewest and _statement_share(lines(text)) < self.params.min_statements
+        ):
             return "few particles and endings"
         return None
 
@@ -163,28 +172,30 @@ class Korean:
     def _layout(self, text: str, count: int) -> str | None:
         if count < self.params.min_words:
             return None
-        found = lines(text)
-        total = sum(map(len, found))
-        if _told(found) < self.params.min_sentences:
+        text_lines = lines(text)
+        total = sum(map(len, text_lines))
+        if _statement_share(text_lines) < self.params.min_sentences:
             return "no sentences"
         signs = len(_SIGN.findall(text))
         return "signs" if signs > self.params.max_symbols * total else None
 
 
-def _told(found: Sequence[str]) -> float:
+def _statement_share(text_lines: Sequence[str]) -> float:
     """Share of the characters that are in sentence lines."""
-    return sum(len(line) for line in found if _says_something(line)) / max(1, sum(map(len, found)))
+    return sum(len(line) for line in text_lines if _is_statement(line)) / max(1, sum(map(len, text_lines)))
 
 
-def _says_something(line: str) -> bool:
+def _is_statement(line: str) -> bool:
     """Whether a line is or contains a sentence or a clause: it ends like one, also in the noun style of reports, or has
     as many particles and endings as a clause."""
     if _SENTENCE_END.search(line) or ". " in line or len(line) > 120:
         return True
-    found = line.split()
-    if len(found) >= 3 and _REPORT_END.search(line):
+    words_of_line = line.split()
+    if len(words_of_line) >= 3 and _REPORT_END.search(line):
         return True
-    return len(found) >= CLAUSE_WORDS and 2 * sum(word.rstrip(",;")[-1:] in PARTICLES for word in found) >= len(found)
+    return len(words_of_line) >= CLAUSE_WORDS and 2 * sum(
+        word.rstrip(",;")[-1:] in PARTICLES for word in words_of_line
+    ) >= len(words_of_line)
 
 
 USUAL = 0.9
@@ -251,8 +262,8 @@ def _counts(bare: np.ndarray, lines: np.ndarray) -> list[int]:
     """The counts of the compiled scan (`korean_kernel`)."""
     from kormo_plugins.corpus.scan.kernels.korean_kernel import korean
 
-    found: list[int] = korean(bare, character_bits(), lines, _signs(), _rules(), CLAUSE_WORDS).tolist()
-    return found
+    counts: list[int] = korean(bare, character_bits(), lines, _signs(), _rules(), CLAUSE_WORDS).tolist()
+    return counts
 
 
 def agreement(text: str) -> tuple[int, int]:
@@ -262,12 +273,12 @@ def agreement(text: str) -> tuple[int, int]:
     """
     agreeing = dependent = 0
     for line in lines(text):
-        found = line.split()
-        for index, word in enumerate(found):
+        words_of_line = line.split()
+        for index, word in enumerate(words_of_line):
             if word[0] in _DEPENDENT and index:
                 for rule, before in _DEPENDENT[word[0]]:
                     if rule.match(word):
                         dependent += 1
-                        agreeing += before.search(found[index - 1]) is not None
+                        agreeing += before.search(words_of_line[index - 1]) is not None
                         break
     return agreeing, dependent

@@ -14,17 +14,19 @@ class LengthParams(Strict):
     minimum: int = Field(
         default=50,
         ge=0,
-        description="fewest characters; CulturaX cuts Korean at about this (arXiv 2309.09400), and a "
-        "50-character Korean text says what 100 English ones do",
+        description="minimum characters; CulturaX cuts Korean at about this (arXiv 2309.09400), and 50 Korean "
+        "characters carry about as much as 100 English ones",
     )
     maximum: int | None = Field(
-        default=5_000_000, ge=1, description="most characters (our choice: longer files are dumps and logs); null: none"
+        default=5_000_000,
+        ge=1,
+        description="maximum characters (ours: longer files are dumps and logs); null: no limit",
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> LengthParams:
         if self.maximum is not None and self.maximum < self.minimum:
-            raise ValueError("maximum is below minimum")
+            raise ValueError("maximum must not be below minimum")
         return self
 
 

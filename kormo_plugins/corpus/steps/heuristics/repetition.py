@@ -37,25 +37,31 @@ class RepetitionParams(Strict):
 
     RENAMED: ClassVar = {"fewest_words": "min_words"}
 
-    lines: float = Field(default=0.30, gt=0, le=1, description=f"duplicate lines, of all lines ({_GOPHER})")
-    line_characters: float = Field(default=0.20, gt=0, le=1, description=f"characters in duplicate lines ({_GOPHER})")
-    paragraphs: float = Field(default=0.30, gt=0, le=1, description=f"duplicate paragraphs ({_GOPHER})")
+    lines: float = Field(default=0.30, gt=0, le=1, description=f"maximum share of duplicate lines ({_GOPHER})")
+    line_characters: float = Field(
+        default=0.20, gt=0, le=1, description=f"maximum share of characters in duplicate lines ({_GOPHER})"
+    )
+    paragraphs: float = Field(
+        default=0.30, gt=0, le=1, description=f"maximum share of duplicate paragraphs ({_GOPHER})"
+    )
     top: tuple[tuple[int, float], ...] = Field(
         default=((2, 0.20), (3, 0.18), (4, 0.16)),
-        description=f"(n, characters in the most frequent n-gram) ({_GOPHER})",
+        description=f"(n, maximum share of characters in the most frequent n-gram) ({_GOPHER})",
     )
     repeated: tuple[tuple[int, float], ...] = Field(
         default=((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)),
-        description=f"(n, characters in n-grams that came before) ({_GOPHER})",
+        description=f"(n, maximum share of characters in n-grams that occurred before) ({_GOPHER})",
     )
     verse: float = Field(
         default=0.6,
         ge=0,
         le=1,
-        description="the first three for songs, poems and chats: short lines of which none "
-        "comes three times in a row; 0: they are measured like prose (ours)",
+        description="maximum of the three shares of lines and paragraphs in songs, poems and chats: documents of "
+        "short lines, none of them three times in a row; 0: they are measured like prose (ours)",
     )
-    min_words: int = Field(default=30, ge=1, description="below this n-grams are not counted (ours)")
+    min_words: int = Field(
+        default=30, ge=1, description="minimum words of a document for its n-grams to be counted (ours)"
+    )
 
 
 class Repetition:
@@ -78,44 +84,46 @@ class Repetition:
             scan = scan_of(document.text).prose
             return self._judged(scan.bare, scan.lines) or document
         text = without_stamps(prose(document.text))
-        found = lines(text)
-        verse = self.params.verse > 0 and is_verse(found)
-        once = words("\n".join(dict.fromkeys(found))) if verse else words(text)
-        return self._lines(found, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
+        text_lines = lines(text)
+        verse = self.params.verse > 0 and is_verse(text_lines)
+        once = words("\n".join(dict.fromkeys(text_lines))) if verse else words(text)
+        return self._lines(text_lines, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
 
-    def _judged(self, bare: np.ndarray, found: np.ndarray) -> Reject | None:
+    def _judged(self, bare: np.ndarray, line_spans: np.ndarray) -> Reject | None:
         """The same checks by a compiled scan."""
         from kormo_plugins.corpus.scan.kernels import repetition_kernel as of
 
         params, limits = self.params, self.limits
         bounds = (params.lines, params.line_characters, params.paragraphs, params.verse, self.strictest)
-        reason, n = of.judge(bare, character_bits(), found, bounds, params.min_words, *limits)
+        reason, n = of.judge(bare, character_bits(), line_spans, bounds, params.min_words, *limits)
         return Reject(_REASONS[reason].format(n)) if reason else None
 
-    def _lines(self, found: list[str], text: str, verse: float) -> Reject | None:
-        if len(found) < 4:
+    def _lines(self, text_lines: list[str], text: str, verse: float) -> Reject | None:
+        if len(text_lines) < 4:
             return None
-        first = set(found)
-        if len(first) < (1 - max(self.params.lines, verse)) * len(found):
+        first = set(text_lines)
+        if len(first) < (1 - max(self.params.lines, verse)) * len(text_lines):
             return Reject("duplicate lines")
-        if sum(map(len, first)) < (1 - max(self.params.line_characters, verse)) * sum(map(len, found)):
+        if sum(map(len, first)) < (1 - max(self.params.line_characters, verse)) * sum(map(len, text_lines)):
             return Reject("characters in duplicate lines")
         paragraphs = [p for p in text.split("\n\n") if p.strip()]
-        most = max(self.params.paragraphs, verse)
-        if len(paragraphs) > 3 and len(set(paragraphs)) < (1 - most) * len(paragraphs):
+        max_paragraphs = max(self.params.paragraphs, verse)
+        if len(paragraphs) > 3 and len(set(paragraphs)) < (1 - max_paragraphs) * len(paragraphs):
             return Reject("duplicate paragraphs")
         return None
 
-    def _ngrams(self, found: list[str]) -> Reject | None:
+    def _ngrams(self, text_words: list[str]) -> Reject | None:
         from kormo_plugins.corpus.steps.heuristics.ngram_kernel import longer, repeated, top
 
-        if len(found) < self.params.min_words:
+        if len(text_words) < self.params.min_words:
             return None
-        numbers = {word: number for number, word in enumerate(dict.fromkeys(found))}
-        if len(numbers) > 0.95 * len(found):  # almost no word is repeated, so no n-gram can be
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(text_words))}
+        if len(numbers) > 0.95 * len(text_words):  # almost no word is repeated, so no n-gram can be
             return None
-        ids = np.fromiter(map(numbers.__getitem__, found), dtype=np.uint64, count=len(found))
-        starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))])
+        ids = np.fromiter(map(numbers.__getitem__, text_words), dtype=np.uint64, count=len(text_words))
+        starts = np.concatenate(
+            [[0], np.cumsum(np.fromiter(map(len, text_words), dtype=np.int64, count=len(text_words)))]
+        )
         total = starts[-1]
         grams, size = ids + np.uint64(1), 1
         for n, limit, single in zip(*(values.tolist() for values in self.limits), strict=True):

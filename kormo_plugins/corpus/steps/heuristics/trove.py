@@ -20,8 +20,10 @@ PACKAGE = "datatrove.pipeline.filters"
 class TroveParams(Strict):
     """The filter and its arguments."""
 
-    filter: str = Field(description="module and class below datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$")
-    arguments: dict[str, object] = Field(default_factory=dict, description="arguments of the class")
+    filter: str = Field(
+        description="module and class of the filter, relative to datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$"
+    )
+    arguments: dict[str, object] = Field(default_factory=dict, description="arguments of the filter's constructor")
 
 
 class Trove:
@@ -48,8 +50,8 @@ class Trove:
             raise KormoError(
                 where="step datatrove: filter",
                 found=params.filter,
-                why="it is not a filter",
-                do="name a filter's class",
+                why="it is not a filter class",
+                do="name a class of datatrove.pipeline.filters that derives from BaseFilter",
             )
         self.filter, self.name = made, name
 
@@ -61,7 +63,10 @@ class Trove:
             result = self.filter.filter(item)
         except ImportError as error:  # datatrove loads its word tokenizers on first use
             raise KormoError(
-                where="step datatrove: filter", found=self.name, why=in_words(error), do="install what it names"
+                where="step datatrove: filter",
+                found=self.name,
+                why=in_words(error),
+                do="install the package that the filter requires",
             ) from None
         keep, reason = result if isinstance(result, tuple) else (result, None)
         return document if keep else Reject(str(reason or self.name))

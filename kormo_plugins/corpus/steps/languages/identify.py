@@ -25,8 +25,8 @@ PRIORS = {"en": 0, "de fr es id vi ru": -0.7, "pt it nl tr pl mn": -1.2, "sv fi 
 @lru_cache(maxsize=1)
 def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Scripts, lower-case letters, Han variants, weights and priors, as `kernel.languages` takes them."""
-    told = {language: prior for named, prior in PRIORS.items() for language in named.split()}
-    priors = np.array([round(told.get(language, -3) * kernel.UNIT) for language in LANGUAGES], dtype=np.int64)
+    prior_of = {language: prior for named, prior in PRIORS.items() for language in named.split()}
+    priors = np.array([round(prior_of.get(language, -3) * kernel.UNIT) for language in LANGUAGES], dtype=np.int64)
     with np.load(WEIGHTS, allow_pickle=False) as arrays:
         return scripts(), lowered(), marks(), kernel.packed(arrays["weights"]), priors
 

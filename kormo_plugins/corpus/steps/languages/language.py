@@ -36,23 +36,25 @@ class LanguageParams(Strict):
 
     keep: tuple[str, ...] | None = Field(
         default=None,
-        description="languages that stay (ko, en, mul, …; zh is zh-Hant too); null: all, only the label is set",
+        description="languages that are kept (ko, en, mul, …; zh includes zh-Hant); null: all, and documents are "
+        "only labelled",
     )
-    label: bool = Field(default=True, description="write the language that was found on the document")
+    label: bool = Field(default=True, description="store the detected language in the document")
     minority: float = Field(
         default=0.25,
         gt=0,
         lt=0.5,
-        description="a document is Korean from this share of Hangul on, so that English "
-        "terms may be many (ours; measured on Korean documentation); `mul` down to a third of it",
+        description="minimum share of Hangul of a Korean document, low so that it may contain many English terms "
+        "(ours; measured on Korean documentation); from a third of it on, a document is `mul`",
     )
     model: Path | None = Field(
         default=None,
-        description="a fastText language model (lid.176.bin, GlotLID's or OpenLID's); null: built-in rules",
+        description="fastText language model (lid.176.bin, GlotLID's or OpenLID's); null: the built-in rules",
     )
     engine: Literal["built_in", "eldc"] = Field(
         default="built_in",
-        description="what tells languages of Latin and Cyrillic letters apart; eldc: the package eldc (60 languages)",
+        description="method that distinguishes languages in Latin and Cyrillic script; eldc: the package eldc (60 "
+        "languages)",
     )
 
     @model_validator(mode="after")
@@ -62,8 +64,8 @@ class LanguageParams(Strict):
         wrong = [code for code in self.keep or () if self.model is None and not CODE.fullmatch(code)]
         if wrong:
             raise ValueError(
-                f"{wrong[0]!r} is no code of a language, so no document would be kept for it; codes are ko, en, ja, "
-                "zh, … and mul (Korean among others)"
+                f"{wrong[0]!r} is not a language code, so no document would match it; codes are ko, en, ja, "
+                "zh, … and mul (Korean with other languages)"
             )
         return self
 
@@ -84,19 +86,19 @@ class Language:
         return file_checksum(_model_path(params.model)) if params.model else None
 
     def __call__(self, document: Document) -> Document | Reject:
-        found = self._of(document.text[:SAMPLE])
+        language = self._of(document.text[:SAMPLE])
         kept = self.params.keep
-        if kept is not None and found not in kept and found.partition("-")[0] not in kept:
-            return Reject(f"language {found}")
-        if self.params.label and found != "und":
-            document.language = found
+        if kept is not None and language not in kept and language.partition("-")[0] not in kept:
+            return Reject(f"language {language}")
+        if self.params.label and language != "und":
+            document.language = language
         return document
 
     def _of(self, text: str) -> str:
         if self.params.model is not None:
             return by_fasttext(prose(text), _model_path(self.params.model))
-        found = identify(text, self.params.minority)
-        return by_eldc(prose(text), found) if self.params.engine == "eldc" else found
+        language = identify(text, self.params.minority)
+        return by_eldc(prose(text), language) if self.params.engine == "eldc" else language
 
 
 def identify(text: str, minority: float = 0.25) -> str:
@@ -112,6 +114,6 @@ def _model_path(path: Path | None) -> Path:
             where="step language: model",
             found=str(path),
             why="there is no such file",
-            do="name a fastText model, or leave `model` out to use the built-in rules",
+            do="name a fastText model, or remove `model` to use the built-in rules",
         )
     return path

@@ -37,8 +37,8 @@ def code_of(label: str) -> str:
 def by_fasttext(text: str, path: Path) -> str:
     """The language of `text` by the fastText model at `path`; `und` if it returns none."""
     # Uses the pybind object of the fasttext wrapper: the wrapper's predict fails on numpy 2.
-    found = _load(path).f.predict(" ".join(text.split()) + "\n", 1, 0.0, "strict")
-    return code_of(str(found[0][1])) if found else "und"
+    predictions = _load(path).f.predict(" ".join(text.split()) + "\n", 1, 0.0, "strict")
+    return code_of(str(predictions[0][1])) if predictions else "und"
 
 
 @lru_cache(maxsize=1)
@@ -50,8 +50,8 @@ def by_eldc(text: str, found: str) -> str:
     """eldc's answer if the built-in one, `found`, was decided by words and not by scripts."""
     if found in OURS_ALONE or (found not in LANGUAGES and found != "und"):
         return found
-    said = str(_eldc().detect(text))
-    return "id" if said == "ms" else found if said == "und" else said
+    detected = str(_eldc().detect(text))
+    return "id" if detected == "ms" else found if detected == "und" else detected
 
 
 @lru_cache(maxsize=1)
@@ -73,7 +73,7 @@ def _package(name: str, key: str, install: str) -> ModuleType:
     except ImportError:
         raise KormoError(
             where=f"step language: {key}",
-            found=f"no package {name}",
-            why="it is asked for the language",
-            do=f"pip install {install}, or leave `{key}` out to use the built-in rules",
+            found=f"the package {name} is not installed",
+            why="the step detects the language with it",
+            do=f"pip install {install}, or remove `{key}` to use the built-in rules",
         ) from None

@@ -56,25 +56,25 @@ def messages(file: Path) -> Iterator[tuple[bool, str]]:
 
 def collect(folder: Path) -> dict[str, list[list[str]]]:
     """Sentences of each language, as words."""
-    found: dict[str, set[str]] = defaultdict(set)
+    texts_of: dict[str, set[str]] = defaultdict(set)
     for file in sorted([*folder.glob("**/LC_MESSAGES/*.po"), *folder.rglob("LC_MESSAGES/*.json")]):
         name = file.parts[-3]
         language = FOLDED.get(name, name.split("_")[0] if name not in ("sr_Latn",) else "hr")
         if language in LANGUAGES:
             for original, text in messages(file):
-                found["en" if original else language].add(" ".join(_SLOT.sub(" ", text).split()))
+                texts_of["en" if original else language].add(" ".join(_SLOT.sub(" ", text).split()))
     for file in sorted(folder.rglob("lang/*/stop_words.py")):
         language = FOLDED.get(file.parts[-2], file.parts[-2])
         if language in LANGUAGES:
             tree = ast.parse(file.read_text(encoding="utf-8"))
             for node in ast.walk(tree):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.startswith("http"):
-                    found[language].add(" ".join(node.value.split()))
+                    texts_of[language].add(" ".join(node.value.split()))
     for file in sorted(Path(sysconfig.get_path("stdlib")).glob("[a-z]*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and (told := ast.get_docstring(node)):
-                found["en"].update(" ".join(_SLOT.sub(" ", part).split()) for part in told.split("\n\n"))
-    return {language: [text.split() for text in sorted(texts) if text] for language, texts in found.items()}
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and (docstring := ast.get_docstring(node)):
+                texts_of["en"].update(" ".join(_SLOT.sub(" ", part).split()) for part in docstring.split("\n\n"))
+    return {language: [text.split() for text in sorted(texts) if text] for language, texts in texts_of.items()}
 
 
 def examples(sentences: list[list[str]], dice: random.Random) -> Iterator[str]:
@@ -92,23 +92,23 @@ def main(folder: Path, out: Path) -> None:
 
     torch.manual_seed(SEED)
     dice = random.Random(SEED)
-    found: list[tuple[np.ndarray, int]] = []
+    examples_of: list[tuple[np.ndarray, int]] = []
     for language, sentences in sorted(collect(folder).items()):
         print(f"{language}: {len(sentences):,} messages, {sum(map(len, sentences)):,} words", file=sys.stderr)
         for text in examples(sentences, dice):
             rows = kernel.rows(np.frombuffer(text.encode(), dtype=np.uint8), scripts(), lowered())
             if len(rows):
-                found.append((rows, LANGUAGES.index(language)))
+                examples_of.append((rows, LANGUAGES.index(language)))
     table = torch.nn.EmbeddingBag(1 << kernel.BUCKET_BITS, kernel.LANES, mode="sum")
     torch.nn.init.zeros_(table.weight)
     optimizer = torch.optim.Adam(table.parameters(), lr=0.02)
-    total, batch = EPOCHS * (len(found) // 1024), 1024
+    total, batch = EPOCHS * (len(examples_of) // 1024), 1024
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, total)
     for epoch in range(EPOCHS):
-        dice.shuffle(found)
+        dice.shuffle(examples_of)
         losses = []
-        for first in range(0, len(found) - batch + 1, batch):
-            part = found[first : first + batch]
+        for first in range(0, len(examples_of) - batch + 1, batch):
+            part = examples_of[first : first + batch]
             bounds = torch.tensor(np.cumsum([0, *(len(rows) for rows, _ in part[:-1])]))
             sums = table(torch.tensor(np.concatenate([rows for rows, _ in part])), bounds)
             loss = torch.nn.functional.cross_entropy(sums, torch.tensor([language for _, language in part]))

@@ -34,18 +34,18 @@ NAME = "classifier.npz"
 class ClassifierParams(Strict):
     """The examples or the model, and the threshold."""
 
-    positive: FilesParams | None = Field(default=None, description="documents to keep the like of")
-    negative: FilesParams | None = Field(default=None, description="documents to drop the like of")
-    model: Path | None = Field(default=None, description="a trained model: .npz (ours) or .bin (fastText)")
-    label: str = Field(default="good", description="label of a fastText model that means a document to keep")
+    positive: FilesParams | None = Field(default=None, description="examples of documents to keep")
+    negative: FilesParams | None = Field(default=None, description="examples of documents to drop")
+    model: Path | None = Field(default=None, description="trained model: .npz (ours) or .bin (fastText)")
+    label: str = Field(default="good", description="label of a fastText model for documents to keep")
     threshold: float = Field(
-        default=0.5, ge=0, le=1, description="lowest score that stays (ours; the paper names none)"
+        default=0.5, ge=0, le=1, description="minimum score of a document that is kept (ours; the paper states none)"
     )
-    word_ngrams: int = Field(default=2, ge=1, le=5, description="longest run of words that is a feature (DCLM: 2)")
+    word_ngrams: int = Field(default=2, ge=1, le=5, description="maximum words of an n-gram feature (DCLM: 2)")
     buckets: int = Field(default=1 << 20, ge=1000, description="hash buckets for features (ours; fastText: 2,000,000)")
     epochs: int = Field(default=5, ge=1, description="passes over the examples (fastText: 5)")
-    learning_rate: float = Field(default=0.5, gt=0, description="first step of the descent; falls to zero (ours)")
-    seed: int = Field(default=0, ge=0, description="of the order of the examples")
+    learning_rate: float = Field(default=0.5, gt=0, description="initial learning rate, decayed to zero (ours)")
+    seed: int = Field(default=0, ge=0, description="seed of the order of the examples")
 
     @model_validator(mode="after")
     def _one(self) -> ClassifierParams:
@@ -115,27 +115,33 @@ def train(params: ClassifierParams, path: Path) -> None:
     """
     from kormo_plugins.corpus.steps.models import classifier_kernel as kernel
 
-    found: list[np.ndarray] = []
+    example_features: list[np.ndarray] = []
     labels: list[int] = []
     for label, side in ((1, params.positive), (0, params.negative)):
         assert side is not None
         for item in _EXAMPLES(side):
             if not isinstance(item, Rejected):
                 data = np.frombuffer(item.text.encode(), dtype=np.uint8)
-                found.append(kernel.features(data, params.word_ngrams, params.buckets))
+                example_features.append(kernel.features(data, params.word_ngrams, params.buckets))
                 labels.append(label)
         if label not in labels:
             raise KormoError(
                 where="step classifier",
                 found=f"no document in {side.path}",
-                why="both sides need examples",
-                do="name a file with documents, and its text column",
+                why="the classifier needs positive and negative examples",
+                do="name a file with documents, and map its text column",
             )
-    bounds = np.cumsum([0, *map(len, found)])
+    bounds = np.cumsum([0, *map(len, example_features)])
     dice = np.random.Generator(np.random.PCG64(params.seed))
     order = np.stack([dice.permutation(len(labels)) for _ in range(params.epochs)])
     weights, bias = kernel.train(
-        np.concatenate(found), bounds, np.array(labels), order, params.buckets, params.epochs, params.learning_rate
+        np.concatenate(example_features),
+        bounds,
+        np.array(labels),
+        order,
+        params.buckets,
+        params.epochs,
+        params.learning_rate,
     )
 
     def write(temporary: Path) -> None:

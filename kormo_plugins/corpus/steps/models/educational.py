@@ -19,7 +19,12 @@ from kormo_plugins.corpus.steps.models.classifier import Classifier, ClassifierP
 class EducationalParams(ClassifierParams):
     """The classifier's parameters, with a different key of `meta` and no threshold."""
 
-    threshold: float = Field(default=0.0, ge=0, le=1, description="lowest score that stays; 0: `keep_top` decides")
+    threshold: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="minimum score of a document that is kept; 0: none is dropped here, and `keep_top` selects",
+    )
 
 
 class Educational(Classifier):

@@ -35,17 +35,19 @@ class PerplexityParams(Strict):
 
     models: dict[str, Path | None] = Field(
         min_length=1,
-        description="language -> KenLM model (ARPA or binary); empty: none yet, and its documents pass as they are",
+        description="language -> KenLM model (ARPA or binary); null or empty: no model yet, and documents in that "
+        "language pass unchanged",
     )
     pieces: dict[str, Path] = Field(
-        default_factory=dict, description="language -> SentencePiece model by which its text was cut (CCNet)"
+        default_factory=dict,
+        description="language -> SentencePiece model that tokenized the training text of its KenLM model (CCNet)",
     )
     unit: Literal["word", "syllable"] = Field(
-        default="word", description="what a model without `pieces` is of: words, or single characters"
+        default="word", description="token of a model without `pieces`: a word, or a single character"
     )
-    at_most: dict[str, float] = Field(default_factory=dict, description="language -> largest perplexity that stays")
+    at_most: dict[str, float] = Field(default_factory=dict, description="language -> maximum perplexity")
     at_least: dict[str, float] = Field(
-        default_factory=dict, description="language -> smallest: what a model knows by heart repeats itself"
+        default_factory=dict, description="language -> minimum perplexity: very predictable text is repetitive"
     )
 
     @field_validator("models", mode="before")
@@ -57,13 +59,17 @@ class PerplexityParams(Strict):
     def warnings(self) -> list[str]:
         """Languages without a model."""
         without = [language for language, path in self.models.items() if path is None]
-        return [f"it has no model of {', '.join(without)}: these documents pass as they are"] if without else []
+        return (
+            [f"there is no model for {', '.join(without)}: documents in these languages pass unchanged"]
+            if without
+            else []
+        )
 
     @model_validator(mode="after")
     def _known(self) -> PerplexityParams:
         for name in ("pieces", "at_most", "at_least"):
             if unknown := set(getattr(self, name)) - set(self.models):
-                raise ValueError(f"{name} names {sorted(unknown)[0]!r}, for which models has none")
+                raise ValueError(f"{name} names {sorted(unknown)[0]!r}, but `models` has no such language")
         return self
 
 
@@ -130,7 +136,10 @@ def _model(path: Path) -> kenlm.Model:
         import kenlm
     except ImportError:
         raise KormoError(
-            where="step perplexity", found="no kenlm", why="it asks the model", do="pip install 'kormo-plugins[kenlm]'"
+            where="step perplexity",
+            found="the package kenlm is not installed",
+            why="the step scores documents with it",
+            do="pip install 'kormo-plugins[kenlm]'",
         ) from None
     try:
         return kenlm.Model(str(path))
@@ -138,8 +147,8 @@ def _model(path: Path) -> kenlm.Model:
         raise KormoError(
             where="step perplexity: models",
             found=str(path),
-            why=f"it is no KenLM model: {str(error).strip().splitlines()[-1]}",
-            do="name an ARPA file, or what KenLM's build_binary made of one",
+            why=f"it is not a KenLM model: {str(error).strip().splitlines()[-1]}",
+            do="name an ARPA file, or a binary model made by KenLM's build_binary",
         ) from None
 
 

@@ -70,20 +70,27 @@ class ToxicityParams(Strict):
 
     words: Path | None = Field(
         default=None,
-        description="a file with further words, one a line (`#` begins a comment): in Korean as the "
-        "beginning of an eojeol, in letters of Latin as whole words",
+        description="file with additional words, one per line (`#` begins a comment): Korean ones match the "
+        "beginning of an eojeol, ASCII ones whole words; null: none",
     )
-    built_in: bool = Field(default=True, description="the list that comes with the step: Korean and English, ours")
+    built_in: bool = Field(default=True, description="use the built-in Korean and English list (ours)")
     categories: tuple[Category, ...] = Field(
         default=CATEGORIES,
         min_length=1,
-        description="of the built-in list; `adult` is advertisements of sex, potency drugs and gambling",
+        description="categories of the built-in list that are used; `adult` is advertising for sex, potency drugs "
+        "and gambling",
     )
-    at_most: float = Field(default=0.01, ge=0, le=1, description="toxic words per word that stay (ours)")
-    allowed: int = Field(default=1, ge=0, description="so many never drop a document, however short (ours)")
-    classifier: Path | None = Field(default=None, description="a model: .npz of the step `classifier`, or fastText's")
-    label: str = Field(default="toxic", description="label of a fastText model that means toxic")
-    threshold: float = Field(default=0.8, gt=0, le=1, description="score of the classifier from which it goes (ours)")
+    at_most: float = Field(default=0.01, ge=0, le=1, description="maximum toxic words per word (ours)")
+    allowed: int = Field(
+        default=1, ge=0, description="number of toxic words that a document of any length may have (ours)"
+    )
+    classifier: Path | None = Field(
+        default=None, description="classifier model: .npz of the step `classifier`, or fastText's; null: none"
+    )
+    label: str = Field(default="toxic", description="label of a fastText model for toxic text")
+    threshold: float = Field(
+        default=0.8, gt=0, le=1, description="classifier score from which a document is dropped (ours)"
+    )
 
 
 class Toxicity:
@@ -107,10 +114,10 @@ class Toxicity:
 
     def __call__(self, document: Document) -> Document | Reject:
         text = document.text
-        found = len(self.listed.findall(text)) if self.listed else 0
-        found += built_in(text, self.params.categories) if self.params.built_in else 0
-        share = found / max(1, len(words(text))) if found else 0.0
-        if found > self.params.allowed and share > self.params.at_most:
+        count = len(self.listed.findall(text)) if self.listed else 0
+        count += built_in(text, self.params.categories) if self.params.built_in else 0
+        share = count / max(1, len(words(text))) if count else 0.0
+        if count > self.params.allowed and share > self.params.at_most:
             return Reject("toxic words")
         score = self.classifier.score(text) if self.classifier else share
         if self.classifier and score >= self.params.threshold:
@@ -121,31 +128,31 @@ class Toxicity:
 
 def built_in(text: str, categories: tuple[Category, ...] = CATEGORIES) -> int:
     """Number of words of the built-in list in `text`; two that begin at the same position count once."""
-    starts = {found.start() for found in _korean(categories).finditer(text)}
+    starts = {match.start() for match in _korean(categories).finditer(text)}
     patterns = bool(_PATTERNS_OF.intersection(categories))
     if patterns and _KOREAN_KEYS.search(text):
-        starts.update(found.start() for found in _BUILT_IN["ko"].finditer(text))
+        starts.update(match.start() for match in _BUILT_IN["ko"].finditer(text))
     if not _may_hold_english(text):
         return len(starts)
     lowered = text.lower()
-    english = {found.start() for found in _english(categories).finditer(lowered)}
+    english = {match.start() for match in _english(categories).finditer(lowered)}
     if patterns:
-        english.update(found.start() for found in _BUILT_IN["en"].finditer(lowered))
+        english.update(match.start() for match in _BUILT_IN["en"].finditer(lowered))
     return len(starts) + len(english)
 
 
 @lru_cache(maxsize=1)
 def word_list() -> dict[tuple[str, str], list[str]]:
     """(language, category) -> entries of the built-in list in `toxic_words.txt`."""
-    found: dict[tuple[str, str], list[str]] = {}
+    entries_of: dict[tuple[str, str], list[str]] = {}
     entries: list[str] = []
     for line in LIST.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             language, _, category = line.strip("[]").partition(" ")
-            entries = found.setdefault((language, category), [])
+            entries = entries_of.setdefault((language, category), [])
         elif not line.startswith("#"):
             entries += line.split()
-    return found
+    return entries_of
 
 
 def _entries(language: str, categories: tuple[Category, ...]) -> list[str]:
@@ -202,13 +209,13 @@ def _may_hold_english(text: str) -> bool:
 def _listed(path: Path) -> str:
     """A pattern for the words of a list file."""
     entries = (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines())
-    found = sorted({entry for entry in entries if entry}, key=lambda entry: (-len(entry), entry))
-    if not found:
+    listed = sorted({entry for entry in entries if entry}, key=lambda entry: (-len(entry), entry))
+    if not listed:
         raise KormoError(
-            where="step toxicity: words", found=str(path), why="it holds no word", do="write one word a line"
+            where="step toxicity: words", found=str(path), why="it contains no words", do="write one word per line"
         )
     return "|".join(
-        rf"\b{re.escape(entry)}\b" if entry.isascii() else rf"(?<![가-힣]){re.escape(entry)}" for entry in found
+        rf"\b{re.escape(entry)}\b" if entry.isascii() else rf"(?<![가-힣]){re.escape(entry)}" for entry in listed
     )
 
 
@@ -218,6 +225,6 @@ def _existing(path: Path | None) -> Path:
             where="step toxicity",
             found=str(path),
             why="there is no such file",
-            do="name a list of words, or a model of the step `classifier` or of fastText",
+            do="name a word list, or a model of the step `classifier` or of fastText",
         )
     return path

@@ -70,7 +70,7 @@ def email_spans(text: str) -> list[Span]:
 
 def _near_places(text: str, places: list[int]) -> list[Span]:
     """As `email_spans`, searching only around the positions where `@` or a substitute may belong to an address."""
-    found, at = [], 0
+    result, at = [], 0
     for place in places:
         if place < at:
             continue
@@ -78,8 +78,8 @@ def _near_places(text: str, places: list[int]) -> list[Span]:
         if match is not None:
             at = match.end()
             if _is_email(match):
-                found.append(Span(match.start(), at, "email"))
-    return found
+                result.append(Span(match.start(), at, "email"))
+    return result
 
 
 def _is_email(match: re.Match[str]) -> bool:
@@ -96,10 +96,10 @@ def _is_email(match: re.Match[str]) -> bool:
 def ip_spans(text: str) -> list[Span]:
     """IP addresses of individual machines on the internet."""
     flags = scan_of(text).personal[1] if compiled(text) else IPV4 | IPV6
-    found = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)] if flags & IPV4 else []
+    result = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)] if flags & IPV4 else []
     if flags & IPV6 and ("::" in text or text.count(":") > 4):
-        found += [Span(m.start(), m.end(), "ip") for m in _IPV6.finditer(text) if _is_global(m[0])]
-    return found
+        result += [Span(m.start(), m.end(), "ip") for m in _IPV6.finditer(text) if _is_global(m[0])]
+    return result
 
 
 def _is_ipv4(match: re.Match[str]) -> bool:

@@ -128,17 +128,17 @@ def number_spans(text: str, kinds: tuple[str, ...] = NUMBER_KINDS) -> list[Span]
 
 def _spans(plain: str, runs: list[list[int]], flags: int, kinds: tuple[str, ...]) -> list[Span]:
     """The numbers in these digit runs, and those with the formats that the flags indicate."""
-    found: list[Span] = []
+    result: list[Span] = []
     for start, end in runs:
         if not _in_name(plain, start, end):
-            found += _in_candidate(plain, start, end)
+            result += _in_candidate(plain, start, end)
     if flags & SPOKEN and ("일공" in plain or "일영" in plain):
-        found += [Span(m.start(), m.end(), "phone") for m in _SPOKEN.finditer(plain)]
+        result += [Span(m.start(), m.end(), "phone") for m in _SPOKEN.finditer(plain)]
     if flags & PASSPORT and _PASSPORT_WORD.search(plain):
-        found += [Span(m.start(), m.end(), "passport") for m in _PASSPORT.finditer(plain) if _near(m, _PASSPORT_WORD)]
+        result += [Span(m.start(), m.end(), "passport") for m in _PASSPORT.finditer(plain) if _near(m, _PASSPORT_WORD)]
     if flags & LICENCE and ("면허" in plain or "운전" in plain):
-        found += [Span(m.start(), m.end(), "licence") for m in _OLD_LICENCE.finditer(plain) if _near(m, _LICENCE_WORD)]
-    return [span for span in found if span.kind in kinds]
+        result += [Span(m.start(), m.end(), "licence") for m in _OLD_LICENCE.finditer(plain) if _near(m, _LICENCE_WORD)]
+    return [span for span in result if span.kind in kinds]
 
 
 def _near(match: re.Match[str], word: re.Pattern[str]) -> bool:
@@ -174,15 +174,15 @@ def _in_candidate(text: str, start: int, end: int) -> list[Span]:
     groups = _SEPARATORS.split(text[start:end].strip("+( "))
     if all(_YEAR.fullmatch(group) for group in groups if group):
         return []
-    found: list[Span] = []
+    result: list[Span] = []
     at = start
     while at < end:
         taken = _DATE.match(text, at, end)
         span = None if taken else _number(text, at)
         if span is not None:
-            found.append(span)
+            result.append(span)
         at = _next_start(text, span.end if span else taken.end() if taken else at, end)
-    return found
+    return result
 
 
 def _next_start(text: str, at: int, end: int) -> int:
@@ -277,8 +277,8 @@ def _card(text: str, at: int, doubtful: bool) -> int:
     if match[1] or match[2] or match[3]:
         years = [group for group in _SEPARATORS.split(match[0]) if _YEAR.fullmatch(group)]
         return match.end() if len(years) < 2 and not doubtful else 0
-    said = _word(text, at, match.end(), _CARD_WORD) or _EXPIRY.match(text, match.end())
-    return match.end() if said and not doubtful else 0
+    labelled = _word(text, at, match.end(), _CARD_WORD) or _EXPIRY.match(text, match.end())
+    return match.end() if labelled and not doubtful else 0
 
 
 def _luhn(value: str) -> bool:
@@ -293,20 +293,20 @@ def _licence(text: str, at: int) -> int:
 
 
 def _phone(text: str, at: int, bare: bool, other: bool) -> int:
-    said = _word(text, at, at, _PHONE_WORD, 0)
+    labelled = _word(text, at, at, _PHONE_WORD, 0)
     if (match := _PHONE.match(text, at)) is not None:
         joined = not _SEPARATORS.search(match[0].lstrip("+("))
         years = sum(bool(_YEAR.fullmatch(group)) for group in _SEPARATORS.split(match[0]))
-        certain = said or (match[0].startswith(("+82", "01", "(")) if joined else True)
+        certain = labelled or (match[0].startswith(("+82", "01", "(")) if joined else True)
         if certain and not (joined and (bare or other)) and years < 2:
             return match.end()
     if (match := _LANDLINE.match(text, at)) is not None and not bare and not other:
-        return match.end() if said or "-" in match[0] else 0
+        return match.end() if labelled or "-" in match[0] else 0
     if (match := _ABROAD.match(text, at)) is not None:
         count, parts = sum(map(str.isdigit, match[0])), len(_SEPARATORS.findall(match[0]))
-        return match.end() if 9 <= count <= 15 and (parts > 1 or said) and not bare else 0
+        return match.end() if 9 <= count <= 15 and (parts > 1 or labelled) and not bare else 0
     match = _AMERICAN.match(text, at)
-    return match.end() if match is not None and said else 0
+    return match.end() if match is not None and labelled else 0
 
 
 def _account(text: str, at: int, bare: bool) -> int:

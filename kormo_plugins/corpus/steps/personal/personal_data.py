@@ -32,9 +32,14 @@ _PREFIX = re.compile(
 class PersonalDataParams(Strict):
     """What is masked."""
 
-    kinds: tuple[str, ...] = Field(default=KINDS, description=f"of {', '.join(KINDS)}")
-    email: str = Field(default=EMAIL_PLACEHOLDER, description="what stands for an address (RFC 2606: nobody's)")
-    ip: str = Field(default=IP_PLACEHOLDER, description="what stands for an IPv4 address (RFC 5737: nobody's)")
+    kinds: tuple[str, ...] = Field(default=KINDS, description=f"kinds of personal data to mask, of {', '.join(KINDS)}")
+    email: str = Field(
+        default=EMAIL_PLACEHOLDER,
+        description="replacement for an email address (RFC 2606: reserved, belongs to nobody)",
+    )
+    ip: str = Field(
+        default=IP_PLACEHOLDER, description="replacement for an IPv4 address (RFC 5737: reserved, belongs to nobody)"
+    )
 
 
 class PersonalData:
@@ -48,8 +53,8 @@ class PersonalData:
             raise KormoError(
                 where="step personal_data: kinds",
                 found=repr(unknown[0]),
-                why="it is not a known kind",
-                do=closest(unknown[0], KINDS) or f"use of {', '.join(KINDS)}",
+                why="it is not a known kind of personal data",
+                do=closest(unknown[0], KINDS) or f"use some of: {', '.join(KINDS)}",
             )
         self.params = params
 
@@ -60,13 +65,13 @@ class PersonalData:
 
 def spans(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
     """The ranges of personal data in `text`, in order, not nested."""
-    found = number_spans(text, kinds)
+    result = number_spans(text, kinds)
     if "email" in kinds:
-        found += email_spans(text)
+        result += email_spans(text)
     if "ip" in kinds:
-        found += ip_spans(text)
+        result += ip_spans(text)
     apart: list[Span] = []
-    for span in sorted(found, key=lambda span: (span.start, -span.end)):
+    for span in sorted(result, key=lambda span: (span.start, -span.end)):
         if not apart or span.start >= apart[-1].end:
             apart.append(span)
     return apart

@@ -20,10 +20,12 @@ from kormo_plugins.documents.document import Document
 class BalancedSampleParams(Strict):
     """The sample size, and what is balanced."""
 
-    documents: int = Field(ge=1, description="documents that stay, if there are so many")
-    column: str | None = Field(default=None, description="kept column with the difficulty; null: length of reasoning")
-    languages: bool = Field(default=True, description="balance the languages too")
-    seed: int = Field(default=0, ge=0, description="another seed, another sample")
+    documents: int = Field(ge=1, description="number of documents to keep; a smaller source is kept whole")
+    column: str | None = Field(
+        default=None, description="kept column with the difficulty; null: the length of the reasoning"
+    )
+    languages: bool = Field(default=True, description="balance over languages too")
+    seed: int = Field(default=0, ge=0, description="seed of the sample")
 
 
 class BalancedSample(Ranking):
@@ -52,13 +54,13 @@ class BalancedSample(Ranking):
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Fills the cells evenly, the smallest first."""
-        fate = np.zeros(len(signatures), dtype=np.int8)
+        decisions = np.zeros(len(signatures), dtype=np.int8)
         cells, counts = np.unique(signatures[:, 0], return_counts=True)
-        left = min(self.params.documents, len(signatures))
+        remaining = min(self.params.documents, len(signatures))
         for rank, index in enumerate(np.argsort(counts, kind="stable")):
-            mine = np.flatnonzero(signatures[:, 0] == cells[index])
+            members = np.flatnonzero(signatures[:, 0] == cells[index])
             # The remaining quota is divided among the remaining cells; the last ones get the remainder.
-            share = min(len(mine), left // (len(cells) - rank))
-            fate[mine[np.argsort(signatures[mine, 1], kind="stable")[:share]]] = -1
-            left -= share
-        return fate, ["more than its share"]
+            share = min(len(members), remaining // (len(cells) - rank))
+            decisions[members[np.argsort(signatures[members, 1], kind="stable")[:share]]] = -1
+            remaining -= share
+        return decisions, ["more than its share"]

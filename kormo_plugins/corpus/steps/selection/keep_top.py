@@ -22,8 +22,8 @@ class KeepTopParams(Strict):
     """The score, and the share to keep."""
 
     by: str = Field(description="key of `meta` with the score (`quality`, `educational`, `toxicity`, `perplexity`)")
-    share: float = Field(gt=0, le=1, description="of the documents that have the score, rounded up")
-    lowest: bool = Field(default=False, description="the smallest scores are the best ones (perplexity, toxicity)")
+    share: float = Field(gt=0, le=1, description="share to keep of the documents that have the score, rounded up")
+    lowest: bool = Field(default=False, description="low scores are better (perplexity, toxicity)")
 
 
 class KeepTop(Ranking):
@@ -44,7 +44,7 @@ class KeepTop(Ranking):
         scores = signatures[:, 0] if self.params.lowest else -signatures[:, 0]
         judged = np.flatnonzero(~np.isnan(scores))
         stays = judged[np.argsort(scores[judged], kind="stable")[: int(np.ceil(self.params.share * len(judged)))]]
-        fate = np.full(len(scores), -1, dtype=np.int8)
-        fate[judged] = 0
-        fate[stays] = -1
-        return fate, [f"not among the top {self.params.share:.0%} by {self.params.by}"]
+        decisions = np.full(len(scores), -1, dtype=np.int8)
+        decisions[judged] = 0
+        decisions[stays] = -1
+        return decisions, [f"not among the top {self.params.share:.0%} by {self.params.by}"]

@@ -43,18 +43,21 @@ class TwoStepParams(Strict):
     RENAMED: ClassVar = {"fewest_hangul": "min_hangul"}
 
     answer_language: str | None = Field(
-        default="source", description="language of the answer (ko, en); `source`: the document's own; null: any"
+        default="source",
+        description="required language of the answer (ko, en); `source`: the document's language; null: any",
     )
     min_hangul: float = Field(
         default=0.3,
         ge=0,
         le=1,
-        description="a Korean answer has at least this share of Hangul among its letters, "
-        "code apart; below it was left untranslated (ours)",
+        description="minimum share of Hangul among the letters of a Korean answer, outside code; below it the "
+        "answer was left untranslated (ours)",
     )
-    check_end: bool = Field(default=True, description="drop what stops in the middle of a sentence")
-    check_numbers: bool = Field(default=True, description="drop when reasoning and answer end in different numbers")
-    check_loops: bool = Field(default=True, description="drop when the end is one phrase over and over")
+    check_end: bool = Field(default=True, description="drop documents that end in the middle of a sentence")
+    check_numbers: bool = Field(
+        default=True, description="drop documents whose reasoning and answer end in different numbers"
+    )
+    check_loops: bool = Field(default=True, description="drop documents that end in a repeated phrase")
 
 
 class TwoStep:
@@ -121,5 +124,5 @@ def _same_number(reasoning: str, answer: str) -> bool:
 
 
 def _final(text: str) -> float | None:
-    found = _BOXED.findall(text) or _ANSWER.findall(text)
-    return float(found[-1].replace(",", "")) if found else None
+    numbers = _BOXED.findall(text) or _ANSWER.findall(text)
+    return float(numbers[-1].replace(",", "")) if numbers else None

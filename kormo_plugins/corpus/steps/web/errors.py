@@ -132,8 +132,8 @@ def lines_with(text: str, longest: int) -> list[list[int]]:
     """Start and end of the lines of at most `longest` characters that a pattern may cover."""
     from kormo_plugins.corpus.scan.kernels.keywords_kernel import lines_with as scan
 
-    found: list[list[int]] = scan(scan_of(text).codes, character_bits(), longest, *_automaton(), 2).tolist()
-    return found
+    spans: list[list[int]] = scan(scan_of(text).codes, character_bits(), longest, *_automaton(), 2).tolist()
+    return spans
 
 
 class ErrorsParams(Strict):
@@ -142,13 +142,16 @@ class ErrorsParams(Strict):
     RENAMED: ClassVar = {"most_removed": "max_removed", "longest_line": "max_line_length"}
 
     max_line_length: int = Field(
-        default=80, ge=1, description="a longer line is prose that happens to speak of errors, and stays (ours)"
+        default=80,
+        ge=1,
+        description="maximum characters of a line that may be removed; a longer one is prose that mentions an error "
+        "(ours)",
     )
     max_removed: float = Field(
         default=0.3,
         gt=0,
         le=1,
-        description="a document that loses more than this share of its characters is dropped (ours)",
+        description="maximum share of its characters that a document may lose; above it the document is dropped (ours)",
     )
 
 
@@ -166,16 +169,16 @@ class Errors:
             suspect = lines_with(text, self.params.max_line_length)
             gone = [bounds for bounds in suspect if self._goes(text[bounds[0] : bounds[1]], _KEYS)]
             return self._without(document, gone) if gone else document
-        found = text.split("\n")
+        text_lines = text.split("\n")
         # Only short lines can be removed, and most of a text is in long ones: those are not searched.
         longest = self.params.max_line_length
-        short = [line for line in found if len(line) <= longest or len(line.strip()) <= longest]
+        short = [line for line in text_lines if len(line) <= longest or len(line.strip()) <= longest]
         lowered = "\n".join(short).lower()
         keys = [key for key in _KEYS if key in lowered]
         if not keys:
             return document
-        kept = [line for line in found if not self._goes(line, keys)]
-        if len(kept) == len(found):
+        kept = [line for line in text_lines if not self._goes(line, keys)]
+        if len(kept) == len(text_lines):
             return document
         return self._rest(document, "\n".join(kept))
 

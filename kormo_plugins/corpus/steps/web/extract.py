@@ -22,9 +22,10 @@ class ExtractParams(Strict):
     """The library, and what counts as text."""
 
     extractor: Literal["resiliparse", "trafilatura"] = Field(
-        default="resiliparse", description="resiliparse (DCLM, KORMo's web set) or trafilatura (FineWeb)"
+        default="resiliparse",
+        description="extraction library: resiliparse (DCLM, KORMo's web set) or trafilatura (FineWeb)",
     )
-    comments: bool = Field(default=True, description="comments of readers are text; in forums they are the text (ours)")
+    comments: bool = Field(default=True, description="keep reader comments, which in forums are the main text (ours)")
 
 
 class Extract:
@@ -48,7 +49,7 @@ class Extract:
         text = self.extract(html, self.params.comments)
         if not text.strip():
             return Reject("no main text")
-        found = {"title": title_of(html), "date": date_of(html) or str(document.meta.get("crawled", ""))[:10]}
-        document.meta = {**{key: value for key, value in found.items() if value}, **document.meta}
+        metadata = {"title": title_of(html), "date": date_of(html) or str(document.meta.get("crawled", ""))[:10]}
+        document.meta = {**{key: value for key, value in metadata.items() if value}, **document.meta}
         document.text = text
         return document

@@ -45,8 +45,8 @@ class HtmlParams(Strict):
         default=0.5,
         gt=0,
         le=1,
-        description="running text of which more than this share is markup was never extracted (ours); a whole page "
-        "is parsed, whatever its share",
+        description="maximum share of markup in running text; above it the document was never extracted and is "
+        "dropped (ours). A whole page is parsed, whatever its share",
     )
 
 
@@ -101,8 +101,8 @@ def _names() -> np.ndarray:
 def _suspect_pieces(text: str) -> list[list[int]]:
     from kormo_plugins.corpus.scan.kernels.markup_kernel import markup
 
-    found: list[list[int]] = markup(scan_of(text).codes, _names()).tolist()
-    return found
+    pieces: list[list[int]] = markup(scan_of(text).codes, _names()).tolist()
+    return pieces
 
 
 def _strip(text: str) -> str:

@@ -43,14 +43,15 @@ class RobotsTxtParams(Archives):
     """Where the rules are, and which crawlers they are checked for."""
 
     path: Path | None = Field(
-        default=None, description="archives (WARC) with robots.txt in them, or a folder of HOST/robots.txt files"
+        default=None, description="WARC archives with robots.txt files, or a folder of HOST/robots.txt files"
     )
     agents: tuple[str, ...] = Field(
         default=TRAINING,
         min_length=1,
-        description="crawlers that gather text for training; a page that is forbidden to one of them is dropped (ours)",
+        description="user agents of crawlers that collect training data; a page forbidden to any of them is dropped "
+        "(ours)",
     )
-    index: Path | None = Field(default=None, description="the rules, read already (a build writes this)")
+    index: Path | None = Field(default=None, description="parsed rules, written by a build; not set in a recipe")
 
 
 class RobotsTxt:
@@ -95,8 +96,8 @@ def _rules(index: str, site: str) -> Protego | None:
     from protego import Protego
 
     with closing(sqlite3.connect(index, uri=True)) as rules:
-        found = rules.execute("SELECT rules FROM robots WHERE site = ?", (site,)).fetchone()
-    return Protego.parse(found[0]) if found else None
+        row = rules.execute("SELECT rules FROM robots WHERE site = ?", (site,)).fetchone()
+    return Protego.parse(row[0]) if row else None
 
 
 def site_of(address: str) -> str:
@@ -120,14 +121,14 @@ def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
     """(site, rules) from all inputs; later ones override."""
     for name, address in archives(params, WHERE, (*SUFFIXES, ROBOTS)):
         try:
-            for found, rules in read_archive(address, params.storage, _reader(address), WHERE):
-                yield site_of(found), rules
+            for host, rules in read_archive(address, params.storage, _reader(address), WHERE):
+                yield site_of(host), rules
         except (OSError, EOFError) as error:
             raise KormoError(
                 where=WHERE,
                 found=name,
                 why=f"its rules cannot be parsed, so what they forbid is unknown: {in_words(error)}",
-                do="fetch it again, or remove it",
+                do="download it again, or remove it",
             ) from None
 
 
@@ -140,8 +141,8 @@ def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
         raise KormoError(
             where=WHERE,
             found=address,
-            why="its path does not name its site",
-            do=f"put it into a folder that is named after its host (robots/example.com/{ROBOTS})",
+            why="its path does not contain the host of its site",
+            do=f"put it into a folder named after the host (robots/example.com/{ROBOTS})",
         )
 
     def one(stream: BinaryIO) -> Iterator[tuple[str, str]]:

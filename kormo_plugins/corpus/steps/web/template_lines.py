@@ -40,16 +40,31 @@ class TemplateLinesParams(Strict):
 
     RENAMED: ClassVar = {"most_removed": "max_removed"}
 
-    examples: FilesParams | None = Field(default=None, description="documents of which common lines are templates")
+    examples: FilesParams | None = Field(
+        default=None,
+        description="documents whose common lines are taken as template lines; null: only menus are removed",
+    )
     documents: int = Field(
-        default=20, ge=2, description="of so many different examples a line must be part; digits do not count (ours)"
+        default=20,
+        ge=2,
+        description="minimum number of different examples that contain a template line; numbers in a line are "
+        "ignored (ours)",
     )
-    share: float = Field(default=0.005, ge=0, le=1, description="and of this share of all examples (ours)")
-    menus: bool = Field(default=True, description="menus at the head and the foot go, without examples too")
+    share: float = Field(
+        default=0.005, ge=0, le=1, description="minimum share of all examples that contain a template line (ours)"
+    )
+    menus: bool = Field(
+        default=True, description="remove menus at the beginning and end of a page, with or without examples"
+    )
     max_removed: float = Field(
-        default=0.7, gt=0, le=1, description="a document that loses more than this share of its characters is dropped"
+        default=0.7,
+        gt=0,
+        le=1,
+        description="maximum share of its characters that a document may lose; above it the document is dropped",
     )
-    learned: Path | None = Field(default=None, description="hashes learned before (`models/…/lines.npy` of a build)")
+    learned: Path | None = Field(
+        default=None, description="hashes of template lines from an earlier build (`models/…/lines.npy`); null: none"
+    )
 
 
 class TemplateLines:
@@ -80,10 +95,10 @@ class TemplateLines:
 
     def __call__(self, document: Document) -> Document | Reject:
         text = document.text
-        found = text.split("\n")
-        kept = [line for line in found if not (line.strip() and len(line) <= LONGEST and _key(line) in self.known)]
+        text_lines = text.split("\n")
+        kept = [line for line in text_lines if not (line.strip() and len(line) <= LONGEST and _key(line) in self.known)]
         kept = _without_menus(kept) if self.params.menus else kept
-        if len(kept) == len(found):
+        if len(kept) == len(text_lines):
             return document
         clean = "\n".join(kept).strip("\n")
         if len(clean.strip()) < (1 - self.params.max_removed) * len(text.strip()):
@@ -111,7 +126,7 @@ def learn(params: TemplateLinesParams, path: Path) -> None:
             where="step template_lines: examples",
             found=f"no document in {params.examples.path}",
             why="repeated lines can only be found in documents",
-            do="name a file with documents, and its text column",
+            do="name a file with documents, and map its text column",
         )
     least = max(params.documents, params.share * total)
     np.save(path, np.array(sorted(key for key, count in counts.items() if count >= least), dtype=np.uint64))

@@ -60,10 +60,10 @@ def _model() -> Iterator[tuple[str, Fate]]:
         "base_model_config cls_model_config rope_scaling",
     )
     yield from _harmful(
-        "it runs code out of a model's folder; KORMo's classes are registered without", "trust_remote_code"
+        "it runs code from a model's folder; KORMo's classes are registered without it", "trust_remote_code"
     )
     yield from _harmful(
-        "the training would see another attention than the saved config describes",
+        "training would use another attention than the saved config describes",
         "scaling_softmax scaling_softmax_factor scaling_softmax_bias",
     )
     yield from _irrelevant(
@@ -138,13 +138,13 @@ def _data() -> Iterator[tuple[str, Fate]]:
         inert=(1,),
     )
     yield from _elsewhere(
-        "kormo.collator, or by kormo.role with conversations",
-        "of a conversation the answers are predicted, of a text all of it; Axolotl's masks never run",
+        "kormo.collator, or kormo.role with conversations",
+        "in conversations only the answers are predicted, in texts every token; Axolotl's masks never run",
         "train_on_inputs",
     )
     yield from _elsewhere(
         "kormo.workspace",
-        "what is built is an artifact, found again by its contents",
+        "built data are artifacts, which are found by the hash of their inputs",
         "dataset_prepared_path skip_prepare_dataset",
     )
     yield from _elsewhere("kormo.data.workers", NOT_READ.format("preparation"), "dataset_processes dataset_num_proc")
@@ -153,7 +153,7 @@ def _data() -> Iterator[tuple[str, Fate]]:
         "chunks of a row would get other positions than its documents have",
         "use_pose pose_split_on_token_ids pose_max_context_len pose_num_chunks",
     )
-    yield from _harmful("rows have one length, and documents in them are told apart by position", "pad_to_multiple_of")
+    yield from _harmful("rows have one length, and documents in them are separated by position", "pad_to_multiple_of")
     yield from _harmful("a rank would read other rows than the mixture gives it", "accelerator_config")
     yield from _irrelevant(
         NOT_READ.format("preparation"),
@@ -188,8 +188,8 @@ def _evaluation() -> Iterator[tuple[str, Fate]]:
     yield from _elsewhere("kormo.monitor.held_out", NO_EVALUATION, "eval_strategy evaluation_strategy", inert=("no",))
     yield from _elsewhere("kormo.evaluate", NO_EVALUATION, "do_bench_eval bench_dataset bench_split")
     yield from _elsewhere(
-        "kormo.evaluate, and after training by `kormo eval`, which take the same names of tasks",
-        "Axolotl would let the harness open the run's own layout, which it does not know",
+        "kormo.evaluate, or `kormo eval` after training, which take the same task names",
+        "Axolotl would have the harness open the run's own layout, which the harness does not support",
         "lm_eval_tasks",
         inert=([],),
     )
@@ -202,7 +202,7 @@ def _evaluation() -> Iterator[tuple[str, Fate]]:
         inert=(),
     )
     yield from _elsewhere(
-        "kormo.monitor, which measures, and by kormo.milestones, which keeps checkpoints",
+        "kormo.monitor, which measures, and kormo.milestones, which keeps checkpoints",
         "there is no evaluation loss to choose a checkpoint by",
         "load_best_model_at_end metric_for_best_model greater_is_better early_stopping_patience",
     )
@@ -218,9 +218,9 @@ def _optimizer() -> Iterator[tuple[str, Fate]]:
         "qgalore_gamma_proj qgalore_queue_size max_grad_norm warmup_steps warmup_ratio neftune_noise_alpha "
         "jagged_restart_steps unfrozen_parameters"
     )
-    yield from _harmful("Axolotl reads it nowhere (0.19, 0.21)", "lr_div_factor")
+    yield from _harmful("Axolotl never reads it (0.19, 0.21)", "lr_div_factor")
     yield from _works("jagged_restart_warmup_steps jagged_restart_anneal_steps", needs="jagged_restart_steps")
-    yield from _elsewhere("neftune_noise_alpha", "it is an older name", "noisy_embedding_alpha")
+    yield from _elsewhere("neftune_noise_alpha", "it is the former name of that key", "noisy_embedding_alpha")
     yield from _works("lisa_n_layers", needs="lisa_step_interval")
     yield from _works("lisa_step_interval", needs="lisa_n_layers")
     yield from _works("lisa_layers_attribute", needs="lisa_step_interval")
@@ -239,7 +239,7 @@ def _adapter() -> Iterator[tuple[str, Fate]]:
         needs="adapter",
     )
     yield from _harmful(
-        "its experts are trained by a trainer of Axolotl's, and this run's is ours",
+        "its experts need Axolotl's own trainer, and this run uses that of kormo-plugins",
         "mixlora_num_experts mixlora_top_k mixlora_router_aux_loss_coef mixlora_router_init_range "
         "mixlora_jitter_noise mixlora_expert_lora_r mixlora_expert_lora_alpha mixlora_expert_lora_dropout",
     )
@@ -269,11 +269,11 @@ def _attention_and_kernels() -> Iterator[tuple[str, Fate]]:
         "flex_attn_compile_kwargs flash_attention sage_attention eager_attention large_head_attention "
         "flash_attn_d512"
     )
-    yield from _harmful("documents in a row would see each other", "s2_attention flash_optimum")
+    yield from _harmful("documents in a row would attend to each other", "s2_attention flash_optimum")
     yield from _elsewhere(
         "kormo.kernels",
-        "it replaces parts of published model families, and neither knows a kormo nor keeps the loss "
-        "by token that the run is logged with",
+        "it replaces parts of published model families; it does not support kormo and does not keep the per-token "
+        "loss that is logged",
         "flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp fused_attn_kernel "
         "chunked_cross_entropy chunked_cross_entropy_num_chunks tiled_mlp tiled_mlp_num_shards "
         "tiled_mlp_use_original_mlp",
@@ -292,7 +292,7 @@ def _machines() -> Iterator[tuple[str, Fate]]:
         "ddp_bucket_cap_mb ddp_broadcast_buffers ddp_find_unused_parameters use_ray ray_run_name "
         "ray_num_workers resources_per_worker"
     )
-    yield from _irrelevant("the launcher says it", "device world_size local_rank")
+    yield from _irrelevant("the launcher sets it", "device world_size local_rank")
 
 
 def _logging() -> Iterator[tuple[str, Fate]]:
@@ -316,11 +316,11 @@ def _logging() -> Iterator[tuple[str, Fate]]:
     yield from _works("profiler_steps_start", needs="profiler_steps")
     yield from _works("sync_profiler_start_step", needs="sync_profiler_steps")
     yield from _elsewhere(
-        "kormo.stop_on", "a NaN is always logged as what it is", "logging_nan_inf_filter", inert=(True,)
+        "kormo.stop_on", "NaN values are always logged as NaN", "logging_nan_inf_filter", inert=(True,)
     )
     yield from _elsewhere(
         "kormo.stop_on",
-        "a loss that breaks down ends the run before a checkpoint is written",
+        "a diverging loss ends the run before a checkpoint is written",
         "loss_watchdog_threshold loss_watchdog_patience",
     )
 
@@ -332,7 +332,7 @@ def _saving() -> Iterator[tuple[str, Fate]]:
     )
     yield from _works("hub_strategy hub_revision", needs="hub_model_id")
     yield from _elsewhere("save_steps", "a mixture has no epochs", "saves_per_epoch")
-    yield from _harmful("a checkpoint without the optimizer's state cannot be gone on from", "save_only_model")
+    yield from _harmful("a checkpoint without the optimizer's state cannot be resumed from", "save_only_model")
     yield from _harmful(
         "weights are kept as safetensors: reading a pickle runs code", "save_safetensors", inert=(True,)
     )
@@ -347,14 +347,14 @@ def _preferences_and_rewards() -> Iterator[tuple[str, Fate]]:
     )
     yield from _elsewhere("rl_beta and dpo_loss_type", "TRL's own block would win over the keys of the recipe", "trl")
     yield from _harmful(
-        "it belongs to a way of preference learning that kormo.data does not feed (it feeds dpo and ipo)",
+        "it belongs to a preference method that kormo.data does not support (it supports dpo and ipo)",
         "orpo_alpha rpo_alpha simpo_gamma cpo_alpha kto_desirable_weight kto_undesirable_weight "
         "dpo_use_logits_to_keep dpo_generate_during_eval dpo_norm_loss vllm ebft",
     )
     yield from _harmful(
         "rows of kormo.data carry no scores", "reward_model process_reward_model num_labels center_rewards_coefficient"
     )
-    yield from _harmful("checkpoints, order and weight decay are those of our trainer", "trainer_cls")
+    yield from _harmful("checkpoints, order and weight decay need the trainer of kormo-plugins", "trainer_cls")
 
 
 def _rest() -> Iterator[tuple[str, Fate]]:
@@ -365,7 +365,7 @@ def _rest() -> Iterator[tuple[str, Fate]]:
         "gradio_max_new_tokens gradio_temperature merge_lora",
     )
     yield from _irrelevant(
-        "Axolotl notes it for itself", "is_preprocess total_num_tokens total_supervised_tokens axolotl_config_path"
+        "Axolotl sets it itself", "is_preprocess total_num_tokens total_supervised_tokens axolotl_config_path"
     )
 
 

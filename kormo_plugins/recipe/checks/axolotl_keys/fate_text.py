@@ -10,9 +10,9 @@ from kormo_plugins.recipe.checks.axolotl_keys.fates import Fate, Kind
 
 HEADINGS = {
     Kind.WORKS: "Works",
-    Kind.ELSEWHERE: "Refused: said by another key",
-    Kind.HARMFUL: "Refused: the run would not be what the recipe says",
-    Kind.IRRELEVANT: "No effect: a warning",
+    Kind.ELSEWHERE: "Refused: another key sets it",
+    Kind.HARMFUL: "Refused: the run would differ from what the recipe says",
+    Kind.IRRELEVANT: "Warning: no effect",
 }
 
 
@@ -44,14 +44,17 @@ def markdown_table() -> str:
             if TABLE[key].kind is kind:
                 groups.setdefault(_told(TABLE[key]), []).append(f"`{key}`")
         lines += [f"### {heading}", "", "| keys | |", "|---|---|"]
-        lines += [f"| {', '.join(keys)} | {told} |" for told, keys in sorted(groups.items(), key=lambda item: item[1])]
+        lines += [
+            f"| {', '.join(keys)} | {explanation} |"
+            for explanation, keys in sorted(groups.items(), key=lambda item: item[1])
+        ]
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
 def _told(fate: Fate) -> str:
     if fate.needs:
-        return "beside " + " or ".join(f"`{name}`" for name in fate.needs)
+        return "together with " + " or ".join(f"`{name}`" for name in fate.needs)
     if fate.instead:
         return f"{fate.instead}: {fate.why}"
     return fate.why

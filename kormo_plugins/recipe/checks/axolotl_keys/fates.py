@@ -57,24 +57,24 @@ Table = Mapping[str, Fate]
 def refusals(resolved: Resolved, table: Table) -> Iterator[KormoError]:
     """An error for each key of a recipe that does not do under `kormo.data` what it says."""
     for key, fate in _asked(resolved, table):
-        found = f"{key}: {shown(resolved.values[key])}"
+        setting = f"{key}: {shown(resolved.values[key])}"
         if fate.kind is Kind.ELSEWHERE:
             yield KormoError(
                 where=resolved.where(key),
-                found=f"{found} beside kormo.data",
+                found=f"{setting} beside kormo.data",
                 why=fate.why,
-                do=f"remove {key}; it is said by {fate.instead}",
+                do=f"remove {key} and use {fate.instead}",
             )
         elif fate.kind is Kind.HARMFUL:
             yield KormoError(
-                where=resolved.where(key), found=f"{found} beside kormo.data", why=fate.why, do=f"remove {key}"
+                where=resolved.where(key), found=f"{setting} beside kormo.data", why=fate.why, do=f"remove {key}"
             )
         elif fate.needs and not any(_is_set(resolved.values.get(name)) for name in fate.needs):
             named = " or ".join(fate.needs)
             yield KormoError(
                 where=resolved.where(key),
-                found=f"{found} without {named}",
-                why=f"it has an effect only beside {named}, and would do nothing here",
+                found=f"{setting} without {named}",
+                why=f"it has an effect only together with {named}, and would be ignored here",
                 do=f"set {named}, or remove {key}",
             )
 
@@ -87,7 +87,7 @@ def warnings(resolved: Resolved, table: Table) -> Iterator[Notice]:
                 where=resolved.where(key),
                 found=f"{key}: {shown(resolved.values[key])}",
                 why=fate.why,
-                do="it may be removed",
+                do="remove it, or leave it: it has no effect",
             )
 
 

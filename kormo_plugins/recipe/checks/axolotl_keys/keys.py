@@ -16,16 +16,16 @@ from kormo_plugins.recipe.schema.json_types import Fault, faults
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
 MEANT = {
-    "torch_dtype": "say it under kormo.precision",
-    "dtype": "say it under kormo.precision",
-    "precision": "it belongs below `kormo:`",
-    "global_batch_size": "it is kormo.global_batch, in rows",
-    "tokens_per_step": "it is kormo.global_batch, in rows",
-    "data": "it belongs below `kormo:`",
-    "tokenizer": "it belongs below `kormo:`",
-    "architecture": "it belongs below `kormo:`",
-    "max_seq_len": "it is sequence_len",
-    "per_device_train_batch_size": "it is micro_batch_size",
+    "torch_dtype": "use kormo.precision",
+    "dtype": "use kormo.precision",
+    "precision": "write it below `kormo:`",
+    "global_batch_size": "use kormo.global_batch, in rows",
+    "tokens_per_step": "use kormo.global_batch, in rows",
+    "data": "write it below `kormo:`",
+    "tokenizer": "write it below `kormo:`",
+    "architecture": "write it below `kormo:`",
+    "max_seq_len": "use sequence_len",
+    "per_device_train_batch_size": "use micro_batch_size",
 }
 """Keys of other training programs, and their names here."""
 
@@ -46,14 +46,14 @@ def listed_plugins(resolved: Resolved) -> list[str]:
         raise KormoError(
             where=resolved.where("plugins"),
             found=f"plugins: {shown(plugins)}",
-            why="it is a list of names",
+            why="it must be a list of class names",
             do=f"write plugins: [{OURS[0]}]",
         )
     if not is_registered(plugins or ()):
         raise KormoError(
             where=resolved.where("plugins"),
             found=f"plugins: {plugins!r}" if plugins else "nothing",
-            why="Axolotl would not load us and would drop the `kormo:` block in silence",
+            why="without it Axolotl does not load kormo-plugins and silently drops the `kormo:` block",
             do=f"add {OURS[0]} to plugins",
         )
     return list(plugins or ())
@@ -82,16 +82,16 @@ def key_faults(
         yield KormoError(
             where=where,
             found=f"the key {name!r}",
-            why="Axolotl does not know it and would drop it in silence",
+            why="Axolotl does not know it and would silently drop it",
             do=_meant(name, fault, view),
         )
 
 
 def _meant(name: str, fault: Fault, view: SchemaView) -> str:
     if name == fault.key and name in MEANT:
-        return f"remove it: {MEANT[name]}"
+        return f"replace it: {MEANT[name]}"
     if name == fault.key and name.startswith("liger_"):
-        return "remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`"
+        return "remove it, and select the kernels once: `kormo: {kernels: [{name: liger}]}`"
     for beginning, plugin in PLUGIN_OF.items():
         if name == fault.key and name.startswith(beginning) and not any(k.startswith(beginning) for k in view.keys):
             return f"list {plugin} under `plugins`"

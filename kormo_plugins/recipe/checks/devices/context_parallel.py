@@ -55,7 +55,8 @@ def check_shared_rows(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where(shared.key),
             found=f"{shared.devices}, with the architecture {family}",
-            why="the loss of shared rows is that of the next token alone: what this model adds to it would be lost",
+            why="with shared rows only the next-token loss is computed; the additional loss of this model would be "
+            "lost",
             do=f"set {shared.key}: 1",
         )
     faults = _of_ulysses(recipe, shared) if variants.shares_rows_by_ulysses() else _of_a_ring(recipe, shared)
@@ -68,8 +69,8 @@ def _of_a_ring(recipe: Resolved, shared: SharedRows) -> Iterator[tuple[str, str,
     if packing != "pad":
         yield (
             f"{shared.key}: {shared.devices} with the packing {packing}",
-            "a row shared by several devices goes through ring attention, which knows rows and no documents: the "
-            "documents of a row would see each other",
+            "a row shared by several devices goes through ring attention, which does not separate documents: those in "
+            "a row would attend to each other",
             f"set {shared.key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}; "
             "Axolotl 0.20 and later keep documents apart with context_parallel: {backend: ulysses}",
         )
@@ -81,26 +82,26 @@ def _of_ulysses(recipe: Resolved, shared: SharedRows) -> Iterator[tuple[str, str
     if other is not None:
         yield (
             f"{shared.key}: {shared.devices} with {other}: {recipe.get(other)}",
-            "loss and gradients of shared rows are known to be right for next-token prediction without DeepSpeed",
+            "loss and gradients of shared rows were verified only for next-token prediction without DeepSpeed",
             f"set {shared.key}: 1, or leave {other} out (FSDP: fsdp_config)",
         )
     if not shared.ulysses:
         yield (
             f"{shared.key}: {shared.devices} with the backend {recipe.get('context_parallel.backend') or 'auto'}",
-            "only Ulysses was found to give the loss and gradients of one device for packed documents; auto may choose "
-            "a ring",
+            "only Ulysses was verified to give the loss and gradients of one device for packed documents; auto may "
+            "select ring attention",
             f"write {ulysses}",
         )
     heads = recipe.get("kormo.architecture.num_key_value_heads")
     if isinstance(heads, int) and heads % shared.devices:
         yield (
             f"{shared.devices} devices for {heads} key-value heads",
-            "Ulysses deals the heads out evenly",
-            f"take a divisor of {heads}",
+            "Ulysses divides the heads evenly among the devices",
+            f"use a divisor of {heads}",
         )
     if importlib.util.find_spec("ringmaster") is None:
         yield (
             f"{ulysses}, and no ringmaster",
-            "Axolotl shares rows with that package and does not bring it",
+            "Axolotl shares rows by that package and does not install it",
             INSTALL,
         )

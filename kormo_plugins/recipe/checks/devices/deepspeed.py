@@ -27,11 +27,11 @@ AUTO = (
 """Keys that the recipe decides: `auto`, or absent."""
 
 OURS = {
-    "optimizer": "kormo.decay would be lost, and the learning rate would be said twice",
+    "optimizer": "kormo.decay would be lost, and the learning rate would be set twice",
     "scheduler": "lr_scheduler of the recipe would be ignored",
-    "fp16": "kormo.precision knows float32 and bfloat16",
-    "amp": "kormo.precision says the dtypes",
-    "torch_autocast": "kormo.precision says the dtypes",
+    "fp16": "kormo.precision supports float32 and bfloat16 only",
+    "amp": "kormo.precision sets the dtypes",
+    "torch_autocast": "kormo.precision sets the dtypes",
 }
 """DeepSpeed blocks with a counterpart in the recipe -> why they are refused."""
 
@@ -190,7 +190,7 @@ def deepspeed_path(recipe: Resolved) -> Path:
         raise KormoError(
             where=recipe.where(KEY),
             found=str(recipe.get(KEY)),
-            why="there is no such file, beside the recipe that says it or here",
+            why="there is no such file, neither beside the recipe that names it nor in the current folder",
             do="name one of recipes/deepspeed/, relative to this recipe",
         )
     return path
@@ -252,6 +252,6 @@ def _refuse_ours(where: str, config: Mapping[str, Any]) -> None:
         raise KormoError(
             where=f"{where}: checkpoint.load_universal",
             found="true",
-            why="it is switched on by itself where the number of ranks has changed, and only there",
+            why="it is set automatically when the number of ranks has changed, and only then",
             do="remove it",
         )

@@ -107,7 +107,7 @@ def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.resolved.where("kormo.data.sources"),
             found=f"{size(generated)} of text to generate, {size(free)} {NEEDED} {recipe.block.workspace}",
-            why=f"documents and shards take at least {KEPT:g} of it",
+            why=f"documents and shards take at least {KEPT:g} times as much",
             do="generate less (megabytes), choose another kormo.workspace, or free some space",
         )
 
@@ -128,7 +128,7 @@ def _missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
                 where=recipe.resolved.where(f"kormo.data.sources.{source}.reader.path"),
                 found=str(path)[:200],
                 why="there is no such file or folder (paths are relative to the current folder)",
-                do="correct the path, or run the command in the folder that it is meant from",
+                do="correct the path, or run the command in the folder that it is relative to",
             )
     choice = recipe.block.tokenizer
     if choice is not None and choice.path is not None and not exists(choice.path / "tokenizer.json"):
@@ -168,7 +168,7 @@ def unwritable(path: Path, where: str) -> Iterator[KormoError]:
         yield KormoError(
             where=where,
             found=f"{path}: {folder} cannot be written",
-            why="the run writes into it",
+            why="the run writes its output there",
             do="change its rights, or name a folder that is yours",
         )
 
@@ -186,7 +186,7 @@ def _packages(recipe: Recipe) -> Iterator[KormoError]:
             yield KormoError(
                 where=recipe.resolved.where(key),
                 found=f"{key}: {str(value).lower()} without the package {package}",
-                why="it is not installed here, and the training would end when it asks for it",
+                why="it is not installed, and training would fail when it is needed",
                 do=f"pip install {INSTALLED_AS.get(package, package)}, or change {key}",
             )
 
@@ -211,7 +211,7 @@ def _tracker_keys(recipe: Recipe) -> Iterator[KormoError]:
     yield KormoError(
         where=recipe.resolved.where(key),
         found="Weights & Biases without a key",
-        why="neither WANDB_API_KEY nor a login is there, and it would ask at a prompt once everything is built",
+        why="there is neither WANDB_API_KEY nor a login, and it would prompt for a key once everything is built",
         do='run `wandb login`, set WANDB_API_KEY, or wandb_mode: "offline"',
     )
 

@@ -17,7 +17,7 @@ def float8_is_compiled(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("kormo.precision.compute"),
             found="float8 without torch_compile",
-            why="the casts to float8 pay only where they are compiled into the kernels around them",
+            why="casts to float8 save time only if they are compiled into the surrounding kernels",
             do="set torch_compile: true, or compute: bfloat16",
         )
 
@@ -29,7 +29,7 @@ def checkpointed_layers_are_checkpointed(recipe: Resolved) -> Iterator[KormoErro
         yield KormoError(
             where=recipe.where("kormo.checkpointed_layers"),
             found=f"checkpointed_layers: {layers} without gradient_checkpointing",
-            why="no layer would compute its activations twice",
+            why="without it no activations are recomputed, and the key would be ignored",
             do="set gradient_checkpointing: true, or remove it",
         )
 
@@ -43,6 +43,6 @@ def matrices_are_whole(recipe: Resolved) -> Iterator[KormoError]:
         yield KormoError(
             where=recipe.where("optimizer"),
             found=f"optimizer: {optimizer} with {engine}",
-            why="its update is made of whole matrices, and each rank would have pieces of them",
-            do=f"train without {engine}, where every rank takes the whole step, or set optimizer: adamw_torch_fused",
+            why="its update needs whole matrices, and each rank would hold only parts of them",
+            do=f"train without {engine}, so that every rank updates all weights, or set optimizer: adamw_torch_fused",
         )
