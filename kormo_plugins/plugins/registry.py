@@ -319,9 +319,9 @@ class Registry:
             if values:
                 raise KormoError(
                     where=where,
-                    found=f"the keys {', '.join(sorted(values))}",
+                    found=f"the key{'s' * (len(values) > 1)} {', '.join(sorted(values))}",
                     why=f"the {kind} {name!r} takes no parameters",
-                    do="remove these keys",
+                    do=f"remove {'them' if len(values) > 1 else 'it'}",
                 )
             return None
         return checked(self.model(kind, name), values, where)

@@ -108,8 +108,8 @@ def test_a_header_in_another_encoding_is_told_decoded(tmp_path: Path, caplog: py
     rows = "".join(f"{number},겨울 산에 눈이 내리고 마을에는 저녁 연기가 올랐습니다.\n" for number in range(20))
     path.write_bytes(f"번호,본문\n{rows}".encode("cp949"))
     assert not [item for item in folder(FilesParams(path=path)) if isinstance(item, Document)]
-    assert "header 번호, 본문: cp949, not UTF-8 (set `encoding` to cp949, or to auto)" in caplog.text
+    assert "columns 번호, 본문: cp949, not UTF-8 (set `encoding` to cp949, or to auto)" in caplog.text
     assert "\\x" not in caplog.text, "bytes are nothing to read"
     caplog.clear()
     assert len(read(path, encoding="cp949", columns={"text": "본문"})[0]) == 20
-    assert "header 번호, 본문" in caplog.text and "not UTF-8" not in caplog.text
+    assert "columns 번호, 본문" in caplog.text and "not UTF-8" not in caplog.text

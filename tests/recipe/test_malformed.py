@@ -201,7 +201,7 @@ BLOCK = [
     Bad("unknown kernel", CHILD + "kormo: {kernels: [{name: stub_kernle}]}\n", "recipe.yml: kormo.kernels[0]",
         "Did you mean 'stub_kernel'?"),
     Bad("a callback that takes nothing", CHILD + "kormo: {callbacks: [{name: stub_watcher, every: 3}]}\n",
-        "recipe.yml: kormo.callbacks[0]", "takes none"),
+        "recipe.yml: kormo.callbacks[0]", "takes no parameters"),
     Bad("unknown tokenizer", CHILD + "kormo: {tokenizer: {train: {name: stub_tokeniser}}}\n",
         "recipe.yml: kormo.tokenizer.train", "Did you mean 'stub_tokenizer'?"),
     Bad("nameless tokenizer", CHILD + "kormo: {tokenizer: {train: {name: null}}}\n",
