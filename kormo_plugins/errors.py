@@ -321,7 +321,7 @@ def system_error(error: OSError, where: str, words: Iterable[str] = ()) -> Kormo
         where=str(error.filename or where),
         found=in_words(error),
         why="the system refuses it",
-        do="check the path and the disk; --traceback shows where in the code it happened",
+        do="check the path and the disk; with KORMO_TRACEBACK=1 the traceback is shown too",
     )
 
 

@@ -230,7 +230,8 @@ def funnel(name: str, stats: Mapping[str, Any]) -> str:
             why = ", ".join(f"{reason} {count:,}" for reason, count in reasons[:3]) + (
                 ", …" if len(reasons) > 3 else ""
             )
-            parts.append(f"{step['name']} dropped {sum(step['rejects'].values()):,} ({why})")
+            what = "reading rejected" if step["name"] == "read" else f"{step['name']} dropped"
+            parts.append(f"{what} {sum(step['rejects'].values()):,} ({why})")
     return f"{name}: " + "; ".join(
         [*parts, f"{stats['documents']:,} kept, {stats['held_out']['documents']:,} held out"]
     )

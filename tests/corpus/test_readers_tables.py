@@ -59,7 +59,7 @@ def test_the_dialect_may_be_said_and_is_logged(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         texts, rejects = read(tmp_path, columns=columns, table={"delimiter": "^", "quote": "'", "header": False})
     assert (texts, rejects) == (["가^나", "다"], [])
-    assert "a.csv: fields between '^', quoted by '; no header, columns 0 to 1" in caplog.text
+    assert "a.csv: fields separated by '^', quoted by '; no header, columns 0 to 1" in caplog.text
     assert read(tmp_path, columns=columns, table={"delimiter": "^", "quote": "'"})[0] == texts  # asked for by number
     with pytest.raises(ValueError, match="one character"):
         Table(delimiter="::")

@@ -106,5 +106,11 @@ def test_many_files_are_some_lines() -> None:
     found = unread.unread(files)
     assert found["files"] == 150 and len(found["listed"]) == unread.LISTED
     lines = list(unread.warnings("s", {"unread": found}))
-    assert len(lines) == unread.LINES + 2 and "and 4 more" in lines[1] and "50 more files" in lines[-1]
+    assert (
+        len(lines) == unread.LINES + 2
+        and "and 4 more" in lines[1]
+        and lines[-1].endswith(" and 50 more files: see rejects/")
+    )
+    one = {"files": 2, "listed": found["listed"][:1]}
+    assert list(unread.warnings("s", {"unread": one}))[-1] == "  1 more file: see rejects/"
     assert not list(unread.warnings("s", {}))

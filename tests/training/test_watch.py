@@ -90,8 +90,10 @@ def test_a_gradient_that_is_nan_stops_although_the_loss_is_sound(tmp_path: Path)
             return grads[0] * math.nan
 
     made = watched(tmp_path, lambda loss, step: Poison.apply(loss) if step == 3 else loss)
-    with pytest.raises(KormoError, match=r"step 4 of 12: loss \d.*, gradient norm nan"):
+    with pytest.raises(KormoError, match=r"step 4 of 12: loss \d.*, gradient norm nan") as caught:
         made.train()
+    assert caught.value.why.endswith("no checkpoint was written, and there is none from before")
+    assert caught.value.do.endswith("the same command starts from the beginning")
     assert not list(tmp_path.glob("checkpoint-*"))
 
 

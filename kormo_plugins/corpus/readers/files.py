@@ -23,9 +23,7 @@ from kormo_plugins.store.fingerprint import file_checksum
 class FilesParams(Strict):
     """A file, or a folder that is searched recursively."""
 
-    path: Path = Field(
-        description="file or folder, relative to the current directory; a folder is searched recursively"
-    )
+    path: Path = Field(description="file or folder, relative to the current folder; a folder is searched recursively")
     columns: Columns = Field(
         default=Columns(), description="mapping of columns to the fields of a document (text files have no columns)"
     )

@@ -93,7 +93,7 @@ def find_files(path: Path, kinds: tuple[str, ...], follow_links: bool, where: st
             where=where,
             found=str(path),
             why="there is no such file or folder",
-            do=near or "correct the path; it is relative to the current directory",
+            do=near or "correct the path; it is relative to the current folder",
         )
     folder = path.is_dir()
     files = sorted(_walk(path, kinds, follow_links) if folder else _file(path, path.name, kinds), key=lambda f: f.name)

@@ -94,7 +94,9 @@ def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {names}{more}: {documents:,} of {rows:,} rows: {reason}{_advice(reason)}"
     further = max(0, len(groups) - LINES)
     if further or summary["files"] > len(summary["listed"]):
-        yield f"  {further} more reasons and {summary['files'] - len(summary['listed']):,} more files: see rejects/"
+        beyond = [(further, "reason"), (summary["files"] - len(summary["listed"]), "file")]
+        parts = [f"{number:,} more {one}{'s' if number > 1 else ''}" for number, one in beyond if number]
+        yield f"  {' and '.join(parts)}: see rejects/"
 
 
 def _advice(reason: str) -> str:

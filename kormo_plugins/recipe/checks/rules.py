@@ -311,7 +311,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
             recipe,
             "kormo.evaluate.data",
             found=str(data),
-            why="there is no such folder (paths are relative to the working directory)",
+            why="there is no such folder (paths are relative to the current folder)",
             do="name the folder of the datasets",
         )
 

@@ -163,10 +163,11 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
     budget = min(wanted, *(sizes[language] / share for language, share in shares.items()))
     if budget < wanted and params.shares:
         LOG.warning(
-            "tokenizer: %.1f MB requested, but this corpus allows the shares %s only up to %.1f MB",
-            wanted / 1e6,
-            {k: round(v, 3) for k, v in shares.items()},
+            "tokenizer: trained on %.1f MB, not on the %.1f MB that are requested (megabytes): this corpus has no more "
+            "in the shares %s",
             budget / 1e6,
+            wanted / 1e6,
+            ", ".join(f"{language} {share:.3g}" for language, share in shares.items()),
         )
     quotas = {}
     for language, share in shares.items():

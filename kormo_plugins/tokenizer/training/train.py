@@ -41,6 +41,7 @@ from kormo_plugins.tokenizer.training.pieces import disputed
 from kormo_plugins.tokenizer.training.sample import (
     BINS,
     Census,
+    Quota,
     Texts,
     caps,
     draw,
@@ -90,8 +91,9 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
     if learned < params.vocab_size:
         raise KormoError(
             where="tokenizer: vocab_size",
-            found=f"{params.vocab_size:,}, but this text yields only {learned:,} tokens ({_size(census, params)})",
-            why=f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
+            found=f"{params.vocab_size:,}, but this text yields only {learned:,} tokens ({_size(census, quotas)})",
+            why=f"a token of at most {params.max_token_length} bytes is learned if it occurs {params.min_frequency} "
+            "times in words of this text, and there are no more of those",
             do=f"provide more text, raise megabytes if there is more, or set vocab_size to at most {learned:,}",
         )
     _complete(tokenizer)
@@ -116,9 +118,10 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
     return result
 
 
-def _size(census: Census, params: TokenizerParams) -> str:
+def _size(census: Census, quotas: dict[str, Quota]) -> str:
     documents, size = census.documents.total(), sum(map(census.size, census.bins))
-    return f"{size / 1e6:,.2f} MB in {documents:,} documents, of which `megabytes` uses {params.megabytes:g}"
+    used = sum(quota.size for quota in quotas.values())
+    return f"{used / 1e6:,.2f} MB, from {size / 1e6:,.2f} MB in {documents:,} documents"
 
 
 def _learn(

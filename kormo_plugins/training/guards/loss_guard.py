@@ -110,17 +110,22 @@ def stopped(
         parts = []
         for source, ids in documents(batch).items():
             more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-            parts.append(f"{rows[source]} rows of {source} ({', '.join(ids[:NAMED])}{more})")
+            noun = "row" if rows[source] == 1 else "rows"
+            parts.append(f"{rows[source]} {noun} of {source} ({', '.join(ids[:NAMED])}{more})")
         order = ", those of the highest loss first" if "loss" in batch["samples"][0] else ""
         what += f"; its batch has {', '.join(parts)}{order}"
-    kept = f"the last good one is {last}" if last else "there is none yet"
+    kept, again = (
+        (f"the last good one is {last}", "resumes from the last good checkpoint")
+        if last
+        else ("and there is none from before", "starts from the beginning")
+    )
     hint = f"`kormo data batch {output_dir}/recipe.yml --step {step} --text` shows the batch; " if batch else ""
     return KormoError(
         where=f"{output_dir}: step {step + 1:,}" + (f" of {steps:,}" if steps else ""),
         found=what,
         why=f"training on from here would spoil the model; no checkpoint was written, {kept}",
         do=f"{hint}details are in {FILE}. Lower learning_rate, change the mixture from here on, or relax "
-        "kormo.stop_on; the same command resumes from the last good checkpoint",
+        f"kormo.stop_on; the same command {again}",
     )
 
 

@@ -68,9 +68,9 @@ class Dialect:
     def __str__(self) -> str:
         quotes = f"quoted by {self.quote}" if self.quote else "without quotation marks"
         names = (
-            f"header {', '.join(self.columns)}" if self.header else f"no header, columns 0 to {len(self.columns) - 1}"
+            f"columns {', '.join(self.columns)}" if self.header else f"no header, columns 0 to {len(self.columns) - 1}"
         )
-        return f"fields between {self.delimiter!r}, {quotes}; {names}"
+        return f"fields separated by {self.delimiter!r}, {quotes}; {names}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES)
             where=where,
             found=str(path),
             why="there is no such file or folder",
-            do="correct the path; it is relative to the current directory",
+            do="correct the path; it is relative to the current folder",
         )
     if params.urls is not None:
         lines = (line.strip() for line in path.read_text("utf-8").splitlines())
