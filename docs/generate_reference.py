@@ -84,7 +84,7 @@ def commands_page() -> str:
         NOTE,
         "# Commands\n\n",
         "`kormo` is also `axolotl kormo`. Exit status 2 means bad input, told in one "
-        "message; what a command prints with `--json` is JSON and nothing else.\n\n",
+        "message (`kormo --traceback COMMAND …` or KORMO_TRACEBACK=1 adds the traceback); what a command prints with `--json` is JSON and nothing else.\n\n",
     ]
     context = click.Context(cli, info_name="kormo")
     parts += [_command(path, command, context) for path, command in _commands(cli, context, ("kormo",))]
@@ -109,7 +109,7 @@ def _command(path: tuple[str, ...], command: click.Command, parent: click.Contex
     options = [record for p in command.params if (record := p.get_help_record(context)) and not p.is_eager]
     options += [record for p in command.params if (record := p.get_help_record(context)) and p.is_eager]
     rows = [(code(names), cell(about)) for names, about in options]
-    about = inspect.cleandoc((command.help or "").replace("\b\n", "")).replace("<", "&lt;")
+    about = inspect.cleandoc(command.help or "").replace("\b\n", "").replace("<", "&lt;")
     head = f"{'##' if len(path) == 2 else '###'} {' '.join(path)}\n\n"
     return f"{head}```text\n{usage}\n```\n\n{about}\n\n" + table(("option", "what it does"), rows)
 

@@ -51,7 +51,7 @@ def chat(
             where="kormo chat: --think",
             found=f"{' and '.join(speaker.name for speaker in speakers)}: no chat model",
             why="a base model continues a text; only a chat model reasons before it answers",
-            do="leave --think out, or name a stage after `kormo.role: chat`",
+            do="leave --think out, or name the run of a recipe with kormo.role: chat",
         )
     if web:
         return serve(speakers, port)

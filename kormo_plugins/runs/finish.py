@@ -91,7 +91,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     if recipe.block.export and (family := plain_family(recipe, out)) is not None:
         report = family.export_llama(out, out / "export")
         layout, compared = report.get("layout", "Llama"), report.get("compared", "all")
-        say(f"export/ holds the same model as a plain {layout}: {compared} logits compared, {equality(report)}")
+        say(f"export/ holds the same model as a plain {layout}: {compared:,} logits compared, {equality(report)}")
     elif recipe.block.export:
         say("there is no export/: no class in transformers computes the same as this model")
     write_card(recipe, built, open_dataset(recipe.stream_plan(), built) if recipe.data is not None else None, out)

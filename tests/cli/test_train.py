@@ -66,7 +66,7 @@ def test_a_dry_run_prints_a_recipe_and_writes_nothing(copy: Made, kormo: Kormo, 
 
 
 def test_bad_input_starts_nothing(copy: Made, refused: Callable[..., str], commands: list[list[str]]) -> None:
-    assert "it should be integer" in refused("train", "recipe.yml", "seed=x", "output_dir=o")
+    assert "a whole number or null is expected here" in refused("train", "recipe.yml", "seed=x", "output_dir=o")
     assert "Did you mean 'learning_rate'?" in refused("train", "recipe.yml", "learning_rte=1", "output_dir=o")
     assert "no such file" in refused("train", "recipe.yaml")
     assert commands == [] and not Path("o").exists()

@@ -96,7 +96,8 @@ def one_length(recipe: Resolved) -> Iterator[KormoError]:
             "max_steps",
             found=f"max_steps: {steps} beside kormo.tokens: {tokens}",
             why="both set the length of the run",
-            do="remove one of them; steps = ceil(tokens / (global_batch × sequence_len))",
+            do="keep one and set the other to null (one that is inherited too); "
+            "steps = ceil(tokens / (global_batch × sequence_len))",
         )
     if tokens is None and steps is None:
         yield _error(

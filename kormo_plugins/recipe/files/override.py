@@ -192,7 +192,7 @@ def _typed(key: str, text: str, resolved: Resolved) -> object:
     raise KormoError(
         where=f"{COMMAND_LINE}: {key}",
         found=shown(value),
-        why=f"it should be {name_of(schema, definitions)}",
+        why=f"{name_of(schema, definitions)} is expected here",
         do=closest(text, problems[0].known, "give a value of that kind"),
     )
 

@@ -157,7 +157,7 @@ def _wrong(key: str, value: object, schema: Schema, definitions: Mapping[str, Sc
 
 def _object_faults(value: object, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
     if not isinstance(value, Mapping):
-        return [Fault(key, value, "mapping")]
+        return [Fault(key, value, "a mapping")]
     properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
     problems: list[Fault] = []
     for name, child in value.items():
@@ -190,12 +190,23 @@ def _fits(value: object, kind: str) -> bool:
 
 
 def name_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
-    """The values that a schema allows, in words: `integer or null`, `one of drop, truncate, raise`, `list of text`."""
+    """The values that a schema allows, in words: `a whole number or null`, `one of drop, truncate`, `a list of text`."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(name_of(part, definitions) for part in schema["anyOf"]))
     if "enum" in schema:
         return "one of " + ", ".join(str(value) for value in schema["enum"])
     if schema.get("type") == "array":
-        return "list" + (f" of {name_of(schema['items'], definitions)}" if schema["items"] else "")
+        items = name_of(schema["items"], definitions) if schema["items"] else ""
+        return "a list" + (f" of {_SEVERAL.get(items, items)}" if items else "")
     kind = "object" if "$ref" in schema else str(schema.get("type", "anything"))
-    return {"string": "text", "object": "mapping", "boolean": "true or false"}.get(kind, kind)
+    return _WORDS.get(kind, kind)
+
+
+_WORDS = {
+    "string": "text",
+    "object": "a mapping",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+}
+_SEVERAL = {"a mapping": "mappings", "a whole number": "whole numbers", "a number": "numbers", "a list": "lists"}

@@ -76,7 +76,7 @@ def key_faults(
         where = resolved.where(fault.key) if resolved else fault.key
         if fault.expected:
             near = closest(str(fault.value), fault.known, "give a value of that kind")
-            yield KormoError(where=where, found=shown(fault.value), why=f"it should be {fault.expected}", do=near)
+            yield KormoError(where=where, found=shown(fault.value), why=f"{fault.expected} is expected here", do=near)
             continue
         name = fault.key.rsplit(".", 1)[-1]
         yield KormoError(
