@@ -82,7 +82,9 @@ class WithLock(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(TwoParts("odd", 3), "TwoParts: odd at 3"), (WithLock(), "WithLock: locked")], ids=["two", "lock"]
+    ("error", "told"),
+    [(TwoParts("odd", 3), "TwoParts: odd at 3"), (WithLock(), "WithLock: locked")],
+    ids=["two", "lock"],
 )
 def test_an_exception_that_cannot_travel_is_told_as_what_it_is(
     error: Exception, told: str, tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
