@@ -190,7 +190,7 @@ def _fits(value: object, kind: str) -> bool:
 
 
 def name_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
-    """The values that a schema allows, in words: `a whole number or null`, `one of drop, truncate`, `a list of text`."""
+    """The values that a schema allows, in words: `a whole number or null`, `one of drop, truncate`, `a text`."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(name_of(part, definitions) for part in schema["anyOf"]))
     if "enum" in schema:
