@@ -14,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from typing import ParamSpec, TypeVar
 
 from kormo_plugins.console.signals import deferred
@@ -42,12 +43,29 @@ class Workers(ProcessPoolExecutor):
         """Submits a task; starts missing workers."""
         with deferred():
             if not self._forks:
-                return super().submit(fn, *args, **kwargs)
+                return super().submit(_portable, fn, *args, **kwargs)
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             try:
-                return super().submit(fn, *args, **kwargs)
+                return super().submit(_portable, fn, *args, **kwargs)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class WorkerFailure(Exception):
+    """What a task raised in a worker, by type and message, if the exception itself cannot reach another process."""
+
+
+def _portable(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a task. An exception that cannot be pickled hides what was raised behind the error of pickling it, and one
+    that cannot be made again from its `args` breaks the pool, as if the system had killed the worker."""
+    try:
+        return fn(*args, **kwargs)
+    except BaseException as error:
+        try:
+            ForkingPickler.loads(ForkingPickler.dumps(error))
+        except Exception:
+            raise WorkerFailure(f"{type(error).__qualname__}: {error}") from error
+        raise
 
 
 def _unblocked(then: Callable[[], None] | None) -> None:

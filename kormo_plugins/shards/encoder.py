@@ -38,10 +38,12 @@ CONTEXTS = (
     "'{}",
     "{}\u0323\u0301",
     "a\u0301{}\u0323",
+    "a{}\u0301",
     "{}",
 )
 """Contexts in which a code point is compared: at the start, at the end and alone on a line, between letters, digits,
-signs and spaces, and among combining marks."""
+signs and spaces, and among combining marks (the last two tell its combining class: a mark of class 220, like the dot
+below, is neither moved past it nor past a mark of its own class, but lets `a` and the acute above compose)."""
 PROBE = "\n".join(CONTEXTS)
 """All contexts in one text: every split breaks at line ends, and the cost per text exceeds that of its characters."""
 AGREED, UNKNOWN, DISPUTED = 0, 1, 2

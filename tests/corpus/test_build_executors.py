@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
 
+from kormo_plugins.console.worker_pool import WorkerFailure
 from kormo_plugins.corpus.passes import engine, local
 from kormo_plugins.errors import KormoError
 
@@ -62,6 +64,41 @@ def test_a_worker_that_the_system_kills_is_told_and_what_is_done_is_kept(
     build(source, STEPS, workers=2)
     build(source, STEPS, out="whole")
     assert tree_hash(tmp_path / "out") == tree_hash(tmp_path / "whole")
+
+
+class TwoParts(Exception):
+    """Pickled, but not made again: its `args` are one text."""
+
+    def __init__(self, what: str, place: int) -> None:
+        super().__init__(f"{what} at {place}")
+
+
+class WithLock(Exception):
+    """Not even pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("locked")
+        self.lock = Lock()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(TwoParts("odd", 3), "TwoParts: odd at 3"), (WithLock(), "WithLock: locked")],
+    ids=["two", "lock"],
+)
+def test_an_exception_that_cannot_travel_is_told_as_what_it_is(
+    error: Exception, told: str, tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin's own exception must not read as a worker that memory killed."""
+
+    def raising(job: Any, stage: int, part: int) -> None:
+        raise error
+
+    monkeypatch.setattr(local, "work", raising)
+    path = write_rows(tmp_path / "a.jsonl", texts(20))
+    with pytest.raises(WorkerFailure, match=told) as failed:
+        build({"reader": {"name": "jsonl", "path": str(path)}, "parts": 2}, STEPS, workers=2)
+    assert "in raising" in str(failed.value.__cause__)  # the traceback in the worker
 
 
 BAD_STEP = {"name": "datatrove", "filter": "no_filter.None"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,22 @@ def test_options_are_found(text: str, right: int | None) -> None:
 )  # fmt: skip
 def test_numbers_are_compared_as_numbers(text: str, answer: str, same: bool) -> None:
     assert extract.same_number(text, answer) == same
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\boxed{" * 30_000, "{" * 100_000 + "\\boxed{3}" + "}" * 9, "\\boxed{" + "1" * 60_000 + "x/",
+        "정답: " + "1" * 60_000 + "/", "\\boxed{1/" + "9" * 5_000 + "}", "\\boxed{" + "9" * 500 + "/" + "9" * 500 + "}",
+    ],
+)  # fmt: skip
+def test_an_endless_answer_takes_no_time_and_ends_nothing(text: str) -> None:
+    """A model may repeat itself up to its last token; what it writes is judged, whatever it is."""
+    begin = time.process_time()
+    assert extract.same_number(text, "3") == ("boxed{3}" in text)
+    extract.option(text, ["파리", "런던"])
+    assert extract.listed_options("\n" * 100_000 + " 2. x") == {"2": "x"}
+    assert time.process_time() - begin < 2, "some twenty minutes, when each mark was searched to the end"
 
 
 def test_an_option_of_the_question_is_right_by_number_and_by_text() -> None:

@@ -58,6 +58,7 @@ ALPHABET = st.one_of(
 @example(["", "\n" * 9, ""])
 @example(["a <|EOS|> b", "<think>\n\n</think>"])
 @example([unicodedata.normalize("NFD", TEXT[0]), "\u0301"])
+@example(["I\u1aca\u0307", "e\u0898\u0301"])  # marks of class 220 from Unicode 14, which one library may not know
 @example([chr(PRIVATE) * 3, "x"])
 def test_any_text_gives_the_same_ids(encoder: Encoder, tokenizer: Path, texts: list[str]) -> None:
     assert split(*encoder.encode(texts, texts)) == reference(tokenizer, texts)

@@ -15,6 +15,8 @@ import unicodedata
 from collections.abc import Sequence
 
 _BOXED = re.compile(r"\\boxed\{")
+_BRACE = re.compile(r"[{}]")
+_NUMBER = re.compile(r"[^\d.+-]*([+-]?(?:\d+(?:\.\d+)?|\.\d+))(?:/(\d+))?[^\d/]*")
 _MARK = re.compile(r"(?:정답(?:은|이|:|：|\s)|(?<![대정])답(?:은|:|：)|answer\s*(?:is|:))\s*[:：]?\s*", re.I)
 _CIRCLED = {"①": "1", "②": "2", "③": "3", "④": "4", "⑤": "5"}
 _OPTION = re.compile(r"(?<![\w.,])\(?([1-9]|[A-J])(?:\)|번|\.(?!\d)|(?![\w.,]\d|\w))")
@@ -25,13 +27,17 @@ _ENDINGS = re.compile(r"(?:입니다|이에요|예요|이다|이며|라고 합�
 
 
 def boxed(text: str) -> str | None:
-    """Content of the last `\\boxed{…}` whose braces are balanced, at any depth."""
-    for start in reversed([mark.end() for mark in _BOXED.finditer(text)]):
-        depth = 1
-        for place in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[place], 0)
-            if depth == 0:
-                return text[start:place].strip()
+    """Content of the last `\\boxed{…}` whose braces are balanced, at any depth; takes time linear in the text."""
+    opened: list[int] = []
+    closed_at: dict[int, int] = {}
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            closed_at[opened.pop()] = brace.start()
+    for mark in reversed(list(_BOXED.finditer(text))):
+        if (end := closed_at.get(mark.end() - 1)) is not None:
+            return text[mark.end() : end].strip()
     return None
 
 
@@ -82,10 +88,10 @@ def number(text: str) -> float | None:
     """A number as people write it: `1,200원`, `3/4`, `\\frac{3}{4}`, `25%`; None for anything else."""
     plain = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
     plain = re.sub(r"[\s$,]|\\(?:text|mathrm|,|!|%)|[{}]", "", plain)
-    match = re.fullmatch(r"[^\d.+-]*([+-]?\d*\.?\d+)(?:/(\d+))?[^\d/]*", plain)
-    if not match or (match[2] is not None and int(match[2]) == 0):
+    match = _NUMBER.fullmatch(plain)
+    if not match or not (divisor := float(match[2] or 1)):  # not int, which refuses more than 4,300 digits
         return None
-    return float(match[1]) / float(match[2] or 1)
+    return float(match[1]) / divisor
 
 
 def same_number(text: str, right: str) -> bool:
@@ -120,7 +126,7 @@ def same_expression(one: str, other: str) -> bool:
 
 def listed_options(question: str) -> dict[str, str]:
     """Options that a question lists in lines of its own, `1. …` to `9. …`: number -> text."""
-    return {number: text.strip() for number, text in re.findall(r"^\s*([1-9])\.\s+(.+)$", question, re.M)}
+    return {number: text.strip() for number, text in re.findall(r"^[^\S\n]*([1-9])\.\s+(.+)$", question, re.M)}
 
 
 def pass_at(k: int, tries: int, right: int) -> float:

@@ -21,7 +21,7 @@ from kormo_plugins.evaluation.generation.speaker import Turn
 from kormo_plugins.evaluation.judged.questions import Question
 
 FILE = Path(__file__).with_suffix(".yml")
-LOWEST, HIGHEST = 1, 10
+LOWEST, HIGHEST = {"mt_bench": 1, "logickor": 0}, 10
 NO_ANSWER = {"ko": "(답이 없음)", "en": "(no answer)"}
 
 
@@ -86,9 +86,9 @@ def _reference(question: Question, turn: int, language: str) -> str:
 
 
 def read_score(text: str, layout: str) -> float | None:
-    """The score in a verdict; None: no score, or outside 1 to 10."""
+    """The score in a verdict; None: no score, or outside 1 to 10 (`logickor`: from 0, for an answer not in Korean)."""
     matches = (_POINTS if layout == "logickor" else _RATING).findall(text)
-    if not matches or not LOWEST <= float(matches[-1]) <= HIGHEST:
+    if not matches or not LOWEST[layout] <= float(matches[-1]) <= HIGHEST:
         return None
     return float(matches[-1])
 

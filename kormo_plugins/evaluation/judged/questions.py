@@ -12,6 +12,7 @@ questions, as in FastChat's folder ({question_id, choices: [{turns: [a1, a2]}]})
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ FOLDER = Path(__file__).parent
 QUESTION_FILES = ("question", "questions", "test", "train", "data")
 """Names of question files; the first that exists is read."""
 ENDINGS = (".jsonl", ".json", ".parquet")
+LOG = logging.getLogger(__name__)
+LOGICKOR = 2
+"""Turns of a question of LogicKor; its question 3 holds its second text twice."""
 KOREAN = 0.5
 """Minimum share of Hangul of a Korean question."""
 
@@ -151,6 +155,11 @@ def _question(
     values = row if isinstance(row, Mapping) else {}
     name = next((values[key] for key in ("question_id", "prompt_id", "id") if values.get(key) is not None), None)
     turns = next((values[key] for key in ("turns", "questions", "prompt") if values.get(key)), None)
+    if turns is not None and turns is values.get("questions") and isinstance(turns, list) and len(turns) > LOGICKOR:
+        LOG.warning(
+            "%s: %d texts, of which LogicKor's own code asks the first %d; so here", where, len(turns), LOGICKOR
+        )
+        turns = turns[:LOGICKOR]
     if name is None or not isinstance(turns, (list, tuple)) or not all(isinstance(t, str) and t.strip() for t in turns):
         raise KormoError(
             where=where,

@@ -52,7 +52,7 @@ class Verdict:
     """The judge's verdict.
 
     Args:
-        score: 1 to 10, of a single answer; None: unparsable, or a pair.
+        score: 1 to 10 (LogicKor: from 0), of a single answer; None: unparsable, or a pair.
         winner: `A`, `B` or `C` as presented; None: unparsable, or a single answer.
         reason: why the text is missing or cannot be parsed; empty for a valid verdict.
     """

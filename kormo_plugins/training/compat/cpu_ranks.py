@@ -11,6 +11,8 @@ import os
 import socket
 import sys
 
+from kormo_plugins.training.compat.build_lock import tell_of_waiting
+
 DEVICE_MAP = {"": "cpu"}
 """Axolotl sets this to LOCAL_RANK, which names a GPU."""
 
@@ -46,6 +48,8 @@ def prepare(deepspeed: bool) -> bool:
     Args:
         deepspeed: the recipe names a DeepSpeed configuration.
     """
+    if deepspeed:
+        tell_of_waiting()
     if has_accelerator() or (world_size() == 1 and not deepspeed):
         return False
     os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # a resumed optimizer state would be tagged cpu:0 otherwise

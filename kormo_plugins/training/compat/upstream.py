@@ -55,6 +55,7 @@ TOUCHED: dict[str, str] = {
     "transformers.integrations.sdpa_attention:sdpa_attention_forward": "attention of prompts; a step's needs no copies",
     "transformers.modeling_utils:AttentionInterface.__setitem__": "the attention of a step is put in, while decoding",
     "trackio:init": "transformers passes an argument that the trackio which Axolotl pins does not know",
+    "torch.utils.file_baton:FileBaton.wait": "waits for a lock of a killed compilation without a word",
     "torch:_fused_adamw_": "divides gradients by `grad_scale` of the optimizer: clipping without a pass",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
