@@ -84,7 +84,8 @@ def commands_page() -> str:
         NOTE,
         "# Commands\n\n",
         "`kormo` is also `axolotl kormo`. Exit status 2 means bad input, told in one message "
-        "(`kormo --traceback COMMAND …` or KORMO_TRACEBACK=1 adds the traceback); what a command prints with `--json` is JSON and nothing else.\n\n",
+        "(`kormo --traceback COMMAND …` or KORMO_TRACEBACK=1 adds the traceback); what a "
+        "command prints with `--json` is JSON and nothing else.\n\n",
     ]
     context = click.Context(cli, info_name="kormo")
     parts += [_command(path, command, context) for path, command in _commands(cli, context, ("kormo",))]
