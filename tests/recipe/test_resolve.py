@@ -335,5 +335,5 @@ def test_a_key_of_an_earlier_version_is_read_under_its_name_of_today(tmp_path: P
     assert resolved.get("kormo.monitor.external_eval.sources.one.weight") == 1
     assert resolved.get("kormo.monitor.unseen") is None
     assert resolved.renamed == {str(tmp_path / "parent.yml"): {"kormo.monitor.unseen": "external_eval"}}
-    with pytest.raises(KormoError, match="is what unseen is called today"):
+    with pytest.raises(KormoError, match="unseen is the former name of external_eval"):
         resolve(tmp_path / "both.yml")

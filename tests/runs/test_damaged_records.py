@@ -118,7 +118,7 @@ def test_a_report_names_what_it_cannot_read(tmp_path: Path, name: str, content: 
 def test_scores_that_were_edited_are_shown_by_nobody(tmp_path: Path, content: dict[str, Any]) -> None:
     (tmp_path / run_record.FILE).write_text(json.dumps({"steps": 1}))
     (tmp_path / "evaluation.json").write_text(json.dumps(content))
-    assert any("evaluation.json is left out" in line for line in read_run(tmp_path).warnings)
+    assert any("evaluation.json is not shown" in line for line in read_run(tmp_path).warnings)
     with pytest.raises(KormoError, match=r"evaluation\.json"):
         scores(tmp_path)
     with pytest.raises(KormoError, match=r"evaluation\.json"):
