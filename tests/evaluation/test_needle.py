@@ -137,6 +137,6 @@ def test_the_page_holds_everything(opened: Any, registry: Any, tmp_path: Path) -
     found["haystack"] = "<script>alert(1)</script>"
     needle_page.write(found, tmp_path / "needle.html")
     text = (tmp_path / "needle.html").read_text()
-    assert "Korean: right number likeliest" in text and "English: right number written" in text
+    assert "Korean: right number most likely of ten" in text and "English: right number written" in text
     assert "<script>alert(1)" not in text and "<script src" not in text
     assert "://" not in re.sub(r"<script.*?</script>", "", text, flags=re.S)

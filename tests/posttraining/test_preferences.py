@@ -267,7 +267,7 @@ def test_samples_carry_the_reference_of_their_pair(two_sources: dict[str, Path])
 def test_stages_are_refused(two_sources: dict[str, Path]) -> None:
     stages = [{"from_tokens": 10, "weights": {"en": 1, "ko": 0}}]
     recipe = MixtureRecipe(mixture={"name": "weighted", "weights": {"en": 1, "ko": 1}, "stages": stages})
-    with pytest.raises(KormoError, match="counted"):
+    with pytest.raises(KormoError, match="counts pairs"):
         open_pairs(two_sources, recipe, seed=0, steps=2, global_batch=2)
 
 

@@ -145,7 +145,7 @@ def test_shares_hold_where_a_language_is_short(texts, tmp_path: Path, caplog: py
     sampled = result["sample"]["sampled_bytes"]
     assert abs(sampled["ko"] - sampled["en"]) <= 1
     assert sampled["ko"] == result["sample"]["available_bytes"]["ko"]
-    assert "allows the shares" in caplog.text
+    assert "no more in the shares" in caplog.text
 
 
 def test_result_is_the_manifest(folder: Path) -> None:
