@@ -177,5 +177,5 @@ def test_a_task_of_slurm_that_fails_or_vanishes_is_told(tmp_path: Path, build: B
     with pytest.raises(KormoError, match=r"sources\.s, part \d of pass 0: .*unterminated subpattern"):
         build({"reader": reader, "parts": 2}, (step,), executor=slurm)
     (tmp_path / "bin" / "srun").write_text("#!/bin/bash\nexit 9\n")
-    with pytest.raises(KormoError, match="died without an error message"):
+    with pytest.raises(KormoError, match="ended without an error message"):
         build({"reader": reader, "parts": 2}, STEPS, out="gone", executor=slurm)
