@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -196,6 +197,21 @@ def test_an_endless_answer_takes_no_time_and_ends_nothing(text: str) -> None:
     extract.option(text, ["파리", "런던"])
     assert extract.listed_options("\n" * 100_000 + " 2. x") == {"2": "x"}
     assert time.process_time() - begin < 2, "some twenty minutes, when each mark was searched to the end"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        r"2^{999\cdot999\cdot999\cdot999}", r"\binom{999999}{499999}", r"((2^{999})^{999})^{999}", r"2^2^2^2^2^2",
+        r"9^{9^9}", r"(999!)^9", r"\sum_{n=1}^{999999}n^{999}", r"2^{x999999}", r"\prod_{k=1}^{99999}k",
+        r"10^{-999999}", r"2^{2^{x}}",
+    ],
+)  # fmt: skip
+def test_what_could_occupy_the_machine_is_compared_as_written(hostile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never reaches Math-Verify, so that no limit of time decides, in whichever thread."""
+    monkeypatch.setitem(sys.modules, "math_verify", None)  # an import would raise
+    assert not extract.same_expression(hostile, "1") and not extract.same_expression("1", hostile)
+    assert extract.same_expression(hostile, f"${hostile}$")
 
 
 def test_an_option_of_the_question_is_right_by_number_and_by_text() -> None:

@@ -47,11 +47,10 @@ def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list
         encoding: of the files; in some encodings reading cannot start at an arbitrary line.
         text_per_line: whether each line of a text file is a document, so that it can be divided like JSONL.
     """
-    files = list(files)
-    unit = _unit_bytes(sum(map(_size, files)))
+    sizes = [(file, _size(file)) for file in files]
+    unit = _unit_bytes(sum(size for _, size in sizes))
     all_units: list[Unit] = []
-    for file in files:
-        size = _size(file)
+    for file, size in sizes:
         if file.kind == "parquet":
             all_units += _row_groups(file)
         elif size > unit and _has_ranges(file, encoding, text_per_line):

@@ -20,9 +20,12 @@ _NUMBER = re.compile(r"[^\d.+-]*([+-]?(?:\d+(?:\.\d+)?|\.\d+))(?:/(\d+))?[^\d/]*
 _MARK = re.compile(r"(?:정답(?:은|이|:|：|\s)|(?<![대정])답(?:은|:|：)|answer\s*(?:is|:))\s*[:：]?\s*", re.I)
 _CIRCLED = {"①": "1", "②": "2", "③": "3", "④": "4", "⑤": "5"}
 _OPTION = re.compile(r"(?<![\w.,])\(?([1-9]|[A-J])(?:\)|번|\.(?!\d)|(?![\w.,]\d|\w))")
-_TOWER = re.compile(r"\^\{?[^{}]*\^|\d{7,}|\^\{?-?\d{4,}|!")
-LONGEST = 200
-"""Characters up to which expressions are compared by their value."""
+_POWER = re.compile(r"\^(?:\{-?(\d{1,3})\}|\{-?\d?[a-zA-Z]\}|[a-zA-Z]|\{-?\\frac\{?\d\}?\{?\d\}?\}|(\d)(?!\d))(?!\^)")
+"""A power that is cheap to evaluate: of up to three digits, of a letter, or of a fraction of two digits."""
+_COSTLY = re.compile(r"!|\d{7,}|\\(?:binom|dbinom|tbinom|choose|sum|prod|int|iint|lim|operatorname)(?![a-zA-Z])")
+LONGEST, HIGHEST_POWER = 200, 10_000
+"""Characters, and the product of all powers, up to which expressions are compared by their value."""
+_HAS_VALUE = re.compile(r"[\d\\a-zA-Z]")
 _ENDINGS = re.compile(r"(?:입니다|이에요|예요|이다|이며|라고 합니다|은|는|이|가|을|를|의)$")
 
 
@@ -107,13 +110,13 @@ def same_expression(one: str, other: str) -> bool:
     """Whether two LaTeX expressions are equal, as written or as Math-Verify decides (`\\frac{\\sqrt2}2` and
     `1/\\sqrt{2}`).
 
-    Only its LaTeX grammar is used, since its plain expressions are evaluated as Python. Long expressions and towers of
-    powers, which could occupy the machine, are only compared as written.
+    Only its LaTeX grammar is used, since its plain expressions are evaluated as Python. Expressions whose value could
+    occupy the machine (`_cheap`) are only compared as written, so that no limit of time decides a score.
     """
     plain = [re.sub(r"[\s$]|\\[,!]|\\left|\\right", "", part) for part in (one, other)]
     if plain[0] == plain[1]:
         return True
-    if any(len(part) > LONGEST or _TOWER.search(part) or not re.search(r"[\d\\a-zA-Z]", part) for part in plain):
+    if not all(map(_cheap, plain)):
         return False
     from math_verify import LatexExtractionConfig, parse, verify
 
@@ -122,6 +125,14 @@ def same_expression(one: str, other: str) -> bool:
     config = [LatexExtractionConfig()]
     parsed = [parse(f"${part}$", config, parsing_timeout=seconds) for part in (one.strip("$ "), other.strip("$ "))]
     return all(parsed) and bool(verify(*parsed, timeout_seconds=seconds))
+
+
+def _cheap(expression: str) -> bool:
+    """Whether an expression without spaces is short, and is evaluated with small numbers."""
+    powers = list(_POWER.finditer(expression))
+    product = math.prod(int(power[1] or power[2] or 1) or 1 for power in powers)
+    known = len(powers) == expression.count("^") and not _COSTLY.search(expression)
+    return len(expression) <= LONGEST and known and product <= HIGHEST_POWER and bool(_HAS_VALUE.search(expression))
 
 
 def listed_options(question: str) -> dict[str, str]:

@@ -9,6 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.utils.file_baton import FileBaton
 
 LOG = logging.getLogger(__name__)
 AFTER = 30.0
@@ -22,11 +26,11 @@ def tell_of_waiting() -> None:
     setattr(FileBaton, "wait", _wait)  # noqa: B010
 
 
-def _wait(baton: object) -> None:
-    lock, pause = Path(str(getattr(baton, "lock_file_path"))), float(getattr(baton, "wait_seconds"))  # noqa: B009
+def _wait(baton: FileBaton) -> None:
+    lock = Path(baton.lock_file_path)
     start, due = time.monotonic(), AFTER
     while lock.exists():
-        time.sleep(pause)
+        time.sleep(baton.wait_seconds)
         if (waited := time.monotonic() - start) >= due:
             due *= 2
             LOG.warning(
