@@ -1,4 +1,6 @@
-"""Learning a byte-level BPE of 32,000 entries: our way (gigabpe, proof included) beside the tokenizers library's.
+"""Learning a byte-level BPE of 32,000 entries: our ways (proof included) beside the tokenizers library's.
+
+Ours are gigabpe, with all distinct pieces in memory, and `disk`, for pieces that do not fit there.
 
 Each is a process of its own on the same text, some of which no process has seen before (`fresh_text`), written to a
 file first and read from it line by line, so that neither has the text in memory. The merges must be equal. Printed are
@@ -26,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fresh_text
 import measure
@@ -80,6 +83,7 @@ def stream(options: argparse.Namespace) -> None:
     from kormo_plugins.errors import KormoError
     from kormo_plugins.tokenizer.params import TokenizerParams
     from kormo_plugins.tokenizer.training import merges, piece_counts, train
+    from kormo_plugins.tokenizer.training.external import learn
 
     marks: list[tuple[float, float]] = []
     counting: list[piece_counts.PieceCounts] = []
@@ -107,6 +111,21 @@ def stream(options: argparse.Namespace) -> None:
             flush=True,
         )
 
+    def advanced(learner: learn.Learner, *arguments: Any) -> Any:
+        began = time.process_time()
+        result = advance(learner, *arguments)
+        if learner.passes % 50 == 1 and learner._pieces.symbols > 1e6:
+            print(
+                f"pass {learner.passes}: {len(learner._texts) - 256:,} merges, {learner._pieces.pieces:,} pieces of "
+                f"{learner._pieces.symbols:,} symbols, {int(learner._table.used[0]):,} pairs; the pass "
+                f"{time.process_time() - began:.2f} s, {time.process_time():.0f} s of processor, "
+                f"at most {resident()[1]:.0f} MB",
+                flush=True,
+            )
+        return result
+
+    advance = learn.Learner._advance
+    learn.Learner._advance = advanced  # type: ignore[method-assign]
     piece_counts.PieceCounts.__init__ = begun  # type: ignore[method-assign]
     merges.TABLE_MEMORY = options.table * 1e6
     params = TokenizerParams(vocab_size=32_000, shares={}, min_frequency=1, memory_gigabytes=options.memory)
@@ -138,9 +157,12 @@ def one(way: str, path: Path, table: float) -> None:
     merges._count = counted  # type: ignore[assignment]
     merges.TABLE_MEMORY = table * 1e6
     with tempfile.TemporaryDirectory() as scratch:
-        if way == "ours":
+        if way != "tokenizers":
+            if way == "disk":
+                merges.gigabpe_memory = lambda pieces, size: float("inf")
             tokenizer, trainer = train._learn(lambda: read(path), params, Path(scratch))
-            assert str(trainer["trainer"]).startswith("gigabpe"), trainer
+            wanted = {"ours": "gigabpe", "disk": "kormo-plugins"}[way]
+            assert str(trainer["trainer"]).startswith(wanted), trainer
         else:
             tokenizer = train._by_tokenizers(read(path), params, params.vocab_size)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -158,7 +180,7 @@ def main() -> None:
     parser.add_argument("--coined", type=float, default=0.15, help="share of the lines with a word that is new")
     parser.add_argument("--memory", type=float, default=4, help="memory_gigabytes of the streamed run")
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--way", choices=("ours", "tokenizers"), help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=("ours", "disk", "tokenizers"), help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
@@ -175,18 +197,18 @@ def main() -> None:
             for text in fresh_text.documents(texts, round(options.megabytes * 1e6)):
                 file.write(json.dumps(text, ensure_ascii=False) + "\n")
         print(f"{options.megabytes:g} MB of text made of {kind}")
-        for way in ("ours",) if options.ours_only else ("ours", "tokenizers"):
+        for way in ("ours", "disk") if options.ours_only else ("ours", "disk", "tokenizers"):
             command = [sys.executable, __file__, "--way", way, "--file", str(path), "--table", str(options.table)]
             environment = os.environ | {"PYTHONPATH": str(measure.ROOT)}
             found[way] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout)
             told = f"{found[way]['seconds']:.2f} s of processor, peak memory {found[way]['memory']:.0f} MB"
-            print(f"{way}: {told}" + (f", {found[way]['runs']} runs on disk" if way == "ours" else ""))
-    if options.ours_only:
-        return
-    if found["ours"]["merges"] != found["tokenizers"]["merges"]:
+            print(f"{way}: {told}, {found[way]['runs']} runs on disk")
+    if len({way["merges"] for way in found.values()}) > 1:
         raise SystemExit("the merges differ: the seconds mean nothing")
-    ours, peer = found["ours"]["seconds"], found["tokenizers"]["seconds"]
-    measure.result("bpe", "s of processor", ours, peer, "tokenizers BpeTrainer", lower=True)
+    if not options.ours_only:
+        for name, way in (("bpe", "ours"), ("bpe, pieces on disk", "disk")):
+            ours, peer = found[way]["seconds"], found["tokenizers"]["seconds"]
+            measure.result(name, "s of processor", ours, peer, "tokenizers BpeTrainer", lower=True)
 
 
 if __name__ == "__main__":

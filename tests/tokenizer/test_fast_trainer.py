@@ -73,8 +73,8 @@ def test_the_file_is_the_same_to_the_byte(
 
 @pytest.mark.usefixtures("installed")
 def test_other_merges_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = merges._merges
-    monkeypatch.setattr(merges, "_merges", lambda *arguments: right(*arguments)[::-1])
+    right = merges._by_gigabpe
+    monkeypatch.setattr(merges, "_by_gigabpe", lambda *arguments: right(*arguments)[::-1])
     params = TokenizerParams(shares={}, vocab_size=400)
     found, trainer = whole(TEXTS, params, tmp_path)
     assert "different merges" in str(trainer["reason"])

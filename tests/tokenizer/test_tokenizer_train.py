@@ -284,7 +284,7 @@ def test_more_different_pieces_than_memory_are_refused(tmp_path: Path, texts) ->
 @pytest.mark.usefixtures("by_the_library")
 def test_counts_beyond_32_bits_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, texts) -> None:
     monkeypatch.setattr(budget, "LARGEST_COUNT", 3000)
-    error = refused("32-bit counters", texts(500), tmp_path, megabytes=0.4)
+    error = refused("32-bit counters", texts(500), tmp_path, megabytes=0.4, memory_gigabytes=0.3)
     fits = float(error.do.rsplit(" ", 1)[1])
     assert 0 < fits < 0.4
     census = sample.take_census(texts(500), TokenizerParams(vocab_size=300, megabytes=fits))

@@ -28,6 +28,8 @@ MEMORY_BASE = 150e6
 """Bytes of memory independent of the text: the interpreter, the library, the vocabulary."""
 LEARNING_BASE, LEARNING_PIECE, LEARNING_BYTE = 150e6, 200.0, 20.0
 """Memory of gigabpe in bytes: constant, per distinct piece, and per byte of distinct pieces."""
+EXTERNAL_BASE, EXTERNAL_LEAST = 300e6, 400e6
+"""Memory of learning from pieces on disk in bytes: constant, and the least that makes sense."""
 LARGEST_COUNT = 2**31 - 1
 MARGIN = 0.9
 """Safety factor on the largest count: the histogram covers the whole corpus, not the sample."""
@@ -38,14 +40,13 @@ def memory_for(params: TokenizerParams) -> float:
     return params.memory_gigabytes * 1e9 if params.memory_gigabytes else free_memory()
 
 
-def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerParams, counted_here: bool = False) -> None:
-    """Refuses a sample that the tokenizers library cannot hold or count; skipped if `counted_here`.
+def gigabpe_memory(pieces: int, size: int) -> float:
+    """Bytes of memory that gigabpe needs for distinct pieces of `size` bytes in total."""
+    return LEARNING_BASE + LEARNING_PIECE * pieces + LEARNING_BYTE * size
 
-    Raises:
-        KormoError: it does not fit; the message gives the largest `megabytes` that does.
-    """
-    if counted_here:
-        return
+
+def library_refusal(census: Census, quotas: dict[str, Quota], params: TokenizerParams) -> KormoError | None:
+    """Why the tokenizers library cannot hold or count a sample, with the largest `megabytes` that it can; or None."""
     size = sum(quota.size for quota in quotas.values())
     memory = memory_for(params)
     largest = {
@@ -54,7 +55,7 @@ def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerPara
     }
     limit = min(largest, key=lambda name: largest[name])
     if size <= largest[limit]:
-        return
+        return None
     needed = (MEMORY_FACTOR * size + MEMORY_BASE) / 1e9
     where = "allowed" if params.memory_gigabytes else "free"
     reasons = {
@@ -63,7 +64,7 @@ def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerPara
         f"the trainer's 32-bit counters hold at most {LARGEST_COUNT:,}",
     }
     fits = int(largest[limit] / 1e5) / 10
-    raise KormoError(
+    return KormoError(
         where="tokenizer: megabytes",
         found=f"{params.megabytes:g} ({size / 1e6:,.1f} MB of text are available)",
         why=reasons[limit],

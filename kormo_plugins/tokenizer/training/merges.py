@@ -1,13 +1,16 @@
-"""Merges by gigabpe: equal to those of the tokenizers library, several times as fast, if verification succeeds.
+"""Merges equal to those of the tokenizers library: by gigabpe, several times as fast, or with the pieces on disk.
 
-gigabpe (Apache-2.0; wheels for CPython 3.9 to 3.14; version 0.1, a single author, hence an optional extra) does not
-support our split. The text is therefore split and counted here (`piece_counts`), and each piece is passed as a word of
-byte symbols, repeated by its count. Two files suffice: `many`, listed `BASE` times, has each piece count // `BASE`
-times, and `ones` has it count % `BASE` times. Memory is needed only for the distinct pieces, here and in gigabpe.
+The text is split and counted here (`piece_counts`). gigabpe (Apache-2.0; wheels for CPython 3.9 to 3.14; version 0.1, a
+single author, hence an optional extra) keeps every distinct piece in memory, about 400 bytes each. Where these do not
+fit, or where gigabpe is not installed and the text does not fit in the tokenizers library, the pieces stay on disk
+(`external`), which is slower and needs no more memory for more text.
 
-Verification: the split is compared on every code point of the text (`pieces`), and both trainers train on the first
-`PROOF_CHARACTERS` characters and must produce equal merges. Both break ties by ids; symbols that do not occur in the
-text have no id in gigabpe, which does not change the order of the others.
+gigabpe does not support our split. Each piece is passed as a word of byte symbols, repeated by its count. Two files
+suffice: `many`, listed `BASE` times, has each piece count // `BASE` times, and `ones` has it count % `BASE` times.
+
+Verification: the split is compared on every code point of the text (`pieces`), and the trainer and the library train on
+the first `PROOF_CHARACTERS` characters and must produce equal merges. Both break ties by ids; symbols that do not occur
+in the text have no id in gigabpe, which does not change the order of the others.
 """
 
 from __future__ import annotations
@@ -21,10 +24,11 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.layout import byte_symbols
 from kormo_plugins.tokenizer.params import ALPHABET, TokenizerParams
-from kormo_plugins.tokenizer.training.budget import LEARNING_BASE, LEARNING_BYTE, LEARNING_PIECE, memory_for
+from kormo_plugins.tokenizer.training.budget import EXTERNAL_LEAST, gigabpe_memory, memory_for
 
 if TYPE_CHECKING:
     from kormo_plugins.tokenizer.training.piece_counts import Counted, PieceCounts
@@ -42,6 +46,8 @@ BUFFER = 1 << 24
 
 Merges = list[tuple[str, str]]
 """Pairs of byte symbols, in order."""
+Trainer = Callable[["PieceCounts", TokenizerParams, int, Path], Merges]
+"""Learns merges of counted pieces for a vocabulary of a size, with a folder for temporary files."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,14 @@ class Learned:
     proof: dict[str, str | int]
 
 
-def merges_are_counted_here() -> bool:
-    """Whether gigabpe is installed; otherwise the tokenizers library counts, with its own limits."""
+def gigabpe_is_installed() -> bool:
+    """Whether gigabpe can be imported."""
     return find_spec("gigabpe") is not None
+
+
+def merges_are_counted_here(params: TokenizerParams) -> bool:
+    """Whether merges can be learned without the tokenizers library and its limits."""
+    return gigabpe_is_installed() or memory_for(params) >= EXTERNAL_LEAST
 
 
 def learn_merges(
@@ -68,35 +79,62 @@ def learn_merges(
     disputed: Callable[[list[str]], list[str]],
     reference: Callable[[Iterable[str], int], Merges],
     scratch: Path,
+    library_fits: bool = True,
 ) -> Learned | str:
-    """The merges that the tokenizers library would produce, or the reason why gigabpe cannot be used.
+    """The merges that the tokenizers library would produce, or the reason why the library itself has to learn them.
 
     Args:
         texts: returns a new iterator over the texts at each call.
         disputed: returns those characters that the library normalizes or splits differently.
         reference: the library's own merges of some texts, for a vocabulary of the given size.
         scratch: an empty folder for temporary files.
+        library_fits: whether the library can hold and count the texts.
     Raises:
-        KormoError: the distinct pieces do not fit in memory.
+        KormoError: the memory is too small for the distinct pieces and for learning with these on disk.
     """
-    if not merges_are_counted_here():
+    installed = gigabpe_is_installed()
+    if not installed and library_fits:
         return "gigabpe is not installed"
     sample = list(_first(texts(), PROOF_CHARACTERS))
     size = min(params.vocab_size, PROOF_VOCABULARY)
     proof = reference(sample, size)
-    if _merges(_count(sample, params, scratch / "proof"), params, size, scratch / "proof") != proof:
-        return "gigabpe and tokenizers learned different merges from the beginning of the text"
+
+    def differs(learn: Trainer, folder: Path) -> bool:
+        """Whether a trainer learns other merges than the library from the beginning of the text."""
+        return learn(_count(sample, params, folder), params, size, folder) != proof
+
+    different = "{} and tokenizers learned different merges from the beginning of the text"
+    if installed and differs(_by_gigabpe, scratch / "proof"):
+        return different.format("gigabpe")
     counts = _count(texts(), params, scratch / "counts")
     if strange := disputed(counts.characters()):
         return f"tokenizers splits or normalizes {strange[0]!a} in another way"
+    external = not installed or gigabpe_memory(*counts.total()) > memory_for(params)
+    if external and memory_for(params) < EXTERNAL_LEAST:
+        raise _too_many(counts, params)
+    if external and differs(_from_disk, scratch / "disk"):
+        return different.format("the pieces on disk")
+    learn, name = (_from_disk, f"kormo-plugins {__version__}") if external else (_by_gigabpe, "")
     return Learned(
-        _merges(counts, params, params.vocab_size, scratch / "counts"),
+        learn(counts, params, params.vocab_size, scratch / "counts"),
         {
-            "trainer": f"gigabpe {version('gigabpe')}",
+            "trainer": name or f"gigabpe {version('gigabpe')}",
             "reference": f"tokenizers {version('tokenizers')}",
             "characters": sum(map(len, sample)),
             "merges": len(proof),
         },
+    )
+
+
+def _too_many(counts: PieceCounts, params: TokenizerParams) -> KormoError:
+    pieces, size = counts.total()
+    needed = min(gigabpe_memory(pieces, size), EXTERNAL_LEAST)
+    return KormoError(
+        where="tokenizer: megabytes",
+        found=f"{params.megabytes:g}, with {pieces:,} distinct pieces of {size / 1e6:,.1f} MB in total",
+        why=f"learning from them takes about {needed / 1e9:.2f} GB of memory, "
+        f"but only {memory_for(params) / 1e9:.2f} GB are available",
+        do="lower megabytes, raise memory_gigabytes, or use a machine with more memory",
     )
 
 
@@ -117,33 +155,33 @@ def _count(texts: Iterable[str], params: TokenizerParams, folder: Path) -> Piece
     return counts
 
 
-def _merges(counts: PieceCounts, params: TokenizerParams, vocab_size: int, scratch: Path) -> Merges:
-    """gigabpe's merges of counted pieces.
+def _from_disk(counts: PieceCounts, params: TokenizerParams, vocab_size: int, scratch: Path) -> Merges:
+    """Our own merges of counted pieces, which stay on disk."""
+    from kormo_plugins.tokenizer.training.external import learn
 
-    Raises:
-        KormoError: the distinct pieces do not fit in its memory.
-    """
+    return learn.learn_merges(
+        counts.counted(),
+        scratch,
+        vocab_size=vocab_size,
+        longest=params.max_token_length,
+        least=params.min_frequency,
+        memory=memory_for(params),
+    )
+
+
+def _by_gigabpe(counts: PieceCounts, params: TokenizerParams, vocab_size: int, scratch: Path) -> Merges:
+    """gigabpe's merges of counted pieces."""
     import gigabpe
 
-    seen, many, pieces, size = np.zeros(ALPHABET, np.int64), False, 0, 0
+    seen, many = np.zeros(ALPHABET, np.int64), False
     ones_path, many_path = scratch / "ones.txt", scratch / "many.txt"
     with ones_path.open("wb") as ones_file, many_path.open("wb") as many_file:
         for part in counts.counted():
             seen += np.bincount(part.arena, minlength=ALPHABET)
-            pieces, size = pieces + len(part.counts), size + len(part.arena)
             _write(part, part.counts % BASE, ones_file)
             if (part.counts >= BASE).any():
                 _write(part, part.counts // BASE, many_file)
                 many = True
-    needed, memory = LEARNING_BASE + LEARNING_PIECE * pieces + LEARNING_BYTE * size, memory_for(params)
-    if needed > memory:
-        raise KormoError(
-            where="tokenizer: megabytes",
-            found=f"{params.megabytes:g}, with {pieces:,} distinct pieces of {size / 1e6:,.1f} MB in total",
-            why=f"learning from them takes about {needed / 1e9:.1f} GB of memory, "
-            f"but only {memory / 1e9:.1f} GB are available",
-            do="lower megabytes, raise memory_gigabytes, or use a machine with more memory",
-        )
     _, merges = gigabpe.train_bpe(
         [str(ones_path), *([str(many_path)] * BASE if many else [])],
         vocab_size - int((seen == 0).sum()),

@@ -64,6 +64,7 @@ class PieceCounts:
         self.scratch, self.memory = scratch, memory
         self.runs: list[Path] = []
         self.seen = np.zeros(CODES, np.uint8)
+        self._total: tuple[int, int] | None = None
         self._empty()
 
     def _empty(self) -> None:
@@ -78,6 +79,7 @@ class PieceCounts:
 
     def add(self, texts: Iterable[str]) -> None:
         """Counts the pieces of texts."""
+        self._total = None
         for text in texts:
             if not unicodedata.is_normalized("NFC", text):
                 self.seen[list(set(map(ord, text)))] = 1
@@ -126,6 +128,15 @@ class PieceCounts:
         np.append(np.searchsorted(hashes, starts), len(hashes)).astype(np.int64).tofile(run / "bounds")
         self.runs.append(run)
         self._empty()
+
+    def total(self) -> tuple[int, int]:
+        """The number of distinct pieces and their bytes."""
+        if not self.runs:
+            return int(self._used[0]), int(self._used[1])
+        if self._total is None:
+            parts = [(len(part.counts), len(part.arena)) for part in self.counted()]
+            self._total = sum(pieces for pieces, _ in parts), sum(size for _, size in parts)
+        return self._total
 
     def counted(self) -> Iterator[Counted]:
         """All pieces, in several parts; each piece is in exactly one."""

@@ -35,7 +35,7 @@ from kormo_plugins.tokenizer.layout import (
     tokenizer_hash,
 )
 from kormo_plugins.tokenizer.params import TokenizerParams
-from kormo_plugins.tokenizer.training.budget import check_budget
+from kormo_plugins.tokenizer.training.budget import library_refusal
 from kormo_plugins.tokenizer.training.merges import Merges, learn_merges, merges_are_counted_here
 from kormo_plugins.tokenizer.training.pieces import disputed
 from kormo_plugins.tokenizer.training.sample import (
@@ -85,8 +85,10 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
         with Spool(Path(folder) / "sample.zst", caps(params), BINS) as spool:
             census = take_census(texts, params, spool)
         quotas = plan_quotas(census, params)
-        check_budget(census, quotas, params, merges_are_counted_here())
-        tokenizer, trainer = _learn(partial(draw, spool.texts, quotas, params), params, Path(folder))
+        refusal = library_refusal(census, quotas, params)
+        if refusal and not merges_are_counted_here(params):
+            raise refusal
+        tokenizer, trainer = _learn(partial(draw, spool.texts, quotas, params), params, Path(folder), refusal)
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
         raise KormoError(
@@ -125,10 +127,13 @@ def _size(census: Census, quotas: dict[str, Quota]) -> str:
 
 
 def _learn(
-    texts: Callable[[], Iterator[str]], params: TokenizerParams, scratch: Path
+    texts: Callable[[], Iterator[str]], params: TokenizerParams, scratch: Path, refusal: KormoError | None = None
 ) -> tuple[Tokenizer, dict[str, str | int]]:
-    """The base vocabulary (256 bytes and the merges, without added tokens), and who trained it, with the
-    verification."""
+    """The base vocabulary (256 bytes and the merges, without added tokens), and who trained it, with the verification.
+
+    Args:
+        refusal: why the tokenizers library cannot learn from these texts, if it cannot.
+    """
     from tokenizers import models
 
     blank = _blank()
@@ -138,8 +143,12 @@ def _learn(
         disputed=lambda characters: disputed(characters, blank),
         reference=lambda sample, size: _read_merges(_by_tokenizers(sample, params, size)),
         scratch=scratch,
+        library_fits=refusal is None,
     )
     if isinstance(learned, str):
+        if refusal:
+            LOG.warning("tokenizer: only the library tokenizers can learn the merges: %s", learned)
+            raise refusal
         LOG.info("tokenizer: the library tokenizers learns the merges: %s", learned)
         tokenizer = _by_tokenizers(texts(), params, params.vocab_size)
         trainer: dict[str, str | int] = {"trainer": f"tokenizers {version('tokenizers')}", "reason": learned}
