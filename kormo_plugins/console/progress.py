@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
 
 EVERY = 10.0
 """Seconds between two lines in a log."""
@@ -54,3 +58,10 @@ class Progress:
     ) -> None:
         if self._terminal and self.done:
             self._show("\r", "\n")
+
+
+def watched(items: Iterable[_Item], progress: Callable[[int], None], amount: Callable[[_Item], int]) -> Iterator[_Item]:
+    """The items, each counted by `amount` once it has been used."""
+    for item in items:
+        yield item
+        progress(amount(item))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kormo_plugins.console import progress
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.layout import byte_symbols
 from kormo_plugins.tokenizer.params import TokenizerParams
@@ -155,6 +156,20 @@ def test_what_the_library_cannot_hold_or_count_is_learned_from_disk(
     monkeypatch.setattr(train, "disputed", lambda characters, blank: characters[:1])
     with pytest.raises(KormoError, match="so"):
         learned(texts, params, tmp_path / "disputed", refusal)
+
+
+def test_progress_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reading, counting and learning take hours for a large text."""
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(merges, "gigabpe_memory", lambda pieces, size: float("inf"))
+    monkeypatch.setattr(train, "library_refusal", lambda *given: KormoError(where="a", found="b", why="c", do="d"))
+    text = made_up(random.Random(3))
+    params = TokenizerParams(shares={}, vocab_size=300, min_frequency=1)
+    train.train(lambda: iter([text]), params, tmp_path / "out")
+    told = capsys.readouterr().err
+    assert "tokenizer: reading: 1 documents" in told
+    assert f"tokenizer: counting: {len(text):,} characters" in told
+    assert "tokenizer: learning: 44 of 44 (100%) merges" in told
 
 
 def test_counts_above_32_bits(tmp_path: Path) -> None:

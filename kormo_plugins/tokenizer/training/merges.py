@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from kormo_plugins import __version__
+from kormo_plugins.console.progress import Progress, watched
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.layout import byte_symbols
 from kormo_plugins.tokenizer.params import ALPHABET, TokenizerParams
@@ -106,7 +107,8 @@ def learn_merges(
     different = "{} and tokenizers learned different merges from the beginning of the text"
     if installed and differs(_by_gigabpe, scratch / "proof"):
         return different.format("gigabpe")
-    counts = _count(texts(), params, scratch / "counts")
+    with Progress("tokenizer: counting", unit="characters") as progress:
+        counts = _count(watched(texts(), progress, len), params, scratch / "counts")
     if strange := disputed(counts.characters()):
         return f"tokenizers splits or normalizes {strange[0]!a} in another way"
     external = not installed or gigabpe_memory(*counts.total()) > memory_for(params)

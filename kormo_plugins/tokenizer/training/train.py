@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.console.progress import Progress, watched
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import replace, write_text
 from kormo_plugins.store.json_file import write_json
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LOG = logging.getLogger(__name__)
+READING = "tokenizer: reading"
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
     r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # letters, with at most one preceding other character (a space)
@@ -82,8 +84,11 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
     """
     scratch = out if out.is_dir() else out.parent
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        with Spool(Path(folder) / "sample.zst", caps(params), BINS) as spool:
-            census = take_census(texts, params, spool)
+        with (
+            Spool(Path(folder) / "sample.zst", caps(params), BINS) as spool,
+            Progress(READING, unit="documents") as seen,
+        ):
+            census = take_census(lambda: watched(texts(), seen, lambda document: 1), params, spool)
         quotas = plan_quotas(census, params)
         refusal = library_refusal(census, quotas, params)
         if refusal and not merges_are_counted_here(params):

@@ -6,12 +6,12 @@ nothing outside, as long as none crosses its ends, and runs of one symbol are me
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.layout import byte_symbols
 from kormo_plugins.tokenizer.training.budget import EXTERNAL_BASE
@@ -22,7 +22,6 @@ from kormo_plugins.tokenizer.training.external.pair_table import FIRST, Pair, Pa
 from kormo_plugins.tokenizer.training.external.piece_file import PieceFile
 from kormo_plugins.tokenizer.training.piece_counts import Counted
 
-LOG = logging.getLogger(__name__)
 SLOT_MEMORY = 64.0
 """Bytes of memory per slot of the table of pairs, while it is made larger."""
 WANTED_FEWEST, WANTED_MOST = 64, 8192
@@ -80,22 +79,21 @@ class Learner:
         merges: list[tuple[str, str]] = []
         batch: list[Merge] = []
         self._count_all()
-        wanted, told = list(self._table.largest(WANTED_FEWEST)[0]), 0
-        while len(self._texts) < self._vocab_size:
-            neighbors = self._advance(batch, wanted)
-            ranked, following = self._ranked(len(wanted) + 512)
-            batch, upper = self._next(neighbors, ranked, following)
-            if not batch and (not ranked or next(iter(ranked.values())) < max(1, self._least)):
-                break
-            merges += [(self._texts[merge.pair[0]], self._texts[merge.pair[1]]) for merge in batch]
-            number = min(WANTED_MOST, max(WANTED_FEWEST, 3 * len(batch)))
-            bounds = ranked | upper
-            for merge in batch:
-                bounds.pop(merge.pair, None)
-            wanted = sorted(bounds, key=lambda pair: (-bounds[pair], pair))[:number]
-            if len(merges) >= told + 1000:
-                told = len(merges)
-                LOG.info("tokenizer: %s merges of %s", f"{told:,}", f"{self._vocab_size - 256:,}")
+        wanted = list(self._table.largest(WANTED_FEWEST)[0])
+        with Progress("tokenizer: learning", self._vocab_size - len(self._texts), "merges") as progress:
+            while len(self._texts) < self._vocab_size:
+                neighbors = self._advance(batch, wanted)
+                ranked, following = self._ranked(len(wanted) + 512)
+                batch, upper = self._next(neighbors, ranked, following)
+                if not batch and (not ranked or next(iter(ranked.values())) < max(1, self._least)):
+                    break
+                merges += [(self._texts[merge.pair[0]], self._texts[merge.pair[1]]) for merge in batch]
+                number = min(WANTED_MOST, max(WANTED_FEWEST, 3 * len(batch)))
+                bounds = ranked | upper
+                for merge in batch:
+                    bounds.pop(merge.pair, None)
+                wanted = sorted(bounds, key=lambda pair: (-bounds[pair], pair))[:number]
+                progress(len(batch))
         return merges
 
     def _name(self, pair: Pair) -> int:
