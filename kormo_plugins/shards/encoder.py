@@ -257,12 +257,10 @@ class Encoder:
             return None
         added = {t["id"]: t["content"] for t in spec["added_tokens"]}
         lengths = np.zeros(1 + max([*spec["model"]["vocab"].values(), *added]), np.int64)
-        for token, number in spec["model"]["vocab"].items():
-            if number in added:
-                continue
-            if not symbols.keys() >= set(token):
-                return None
-            lengths[number] = len(token)
+        base = {token: number for token, number in spec["model"]["vocab"].items() if number not in added}
+        if not symbols.keys() >= set("".join(base)):
+            return None
+        lengths[list(base.values())] = list(map(len, base))
         for number, content in added.items():
             lengths[number] = len(content.encode())
         return lengths

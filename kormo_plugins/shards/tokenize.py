@@ -212,13 +212,18 @@ def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Pat
         yield replace(job, name=shard_name(number), documents=tuple(chunk))
 
 
+def open_in_this_process(tokenizer: Path, control_tokens: Sequence[str] = (), engine: str = "auto") -> None:
+    """Opens the encoder ahead of `tokenize_source`, which uses it if tokenizer.json is still the same."""
+    _encoder(Job("", Path(), tokenizer, None, None, tuple(control_tokens), engine, ()))
+
+
 _encoders: dict[tuple[object, ...], Encoder] = {}
 
 
 def _encoder(job: Job) -> Encoder:
     """This process's encoder for the job's settings; reloaded if tokenizer.json has changed."""
     path = job.tokenizer / "tokenizer.json" if job.tokenizer.is_dir() else job.tokenizer
-    key = (str(path), path.stat().st_mtime_ns, job.control_tokens)
+    key = (file_checksum(path), job.control_tokens)
     if (job.engine, *key) not in _encoders:
         encoder = Encoder(job.tokenizer, job.control_tokens, engine=job.engine)
         _encoders.clear()

@@ -52,7 +52,7 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
             compiled: object = numba.njit(**settings)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
-        # These override undocumented methods of numba; under NUMBA_DISABLE_JIT the function is a plain one and has none.
+        # All override undocumented methods of numba; under NUMBA_DISABLE_JIT the function is plain and has none.
         shortcuts = {
             "get_call_template": _for_any_number,
             "compile": _undisturbed,
@@ -170,6 +170,6 @@ def _nothing() -> int:
 
 
 def warm() -> None:
-    """Makes numba load what its first compiled function needs (its tables, scipy's BLAS), half a second of work, so that
-    processes forked afterwards have it."""
+    """Makes numba load what its first compiled function needs (its tables, scipy's BLAS), half a second of work, so
+    that processes forked afterwards have it."""
     _nothing()
