@@ -223,7 +223,7 @@ _encoders: dict[tuple[object, ...], Encoder] = {}
 def _encoder(job: Job) -> Encoder:
     """This process's encoder for the job's settings; reloaded if tokenizer.json has changed."""
     path = job.tokenizer / "tokenizer.json" if job.tokenizer.is_dir() else job.tokenizer
-    key = (file_checksum(path), job.control_tokens)
+    key = (str(path), path.stat().st_mtime_ns, job.control_tokens)
     if (job.engine, *key) not in _encoders:
         encoder = Encoder(job.tokenizer, job.control_tokens, engine=job.engine)
         _encoders.clear()
