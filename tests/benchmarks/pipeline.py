@@ -53,6 +53,13 @@ TRAINED = "{train: {name: kormo_bpe, vocab_size: 32000, min_frequency: 1, shares
 GIVEN = "{{train: null, path: {folder}/tokenizer}}"
 
 
+def input_of(folder: Path, megabytes: float, seed: int, form: str) -> None:
+    """In a process of its own: writes the input; prints its MB of text, and what it was made of."""
+    texts, kind = fresh_text.korean()
+    size = write_input(folder / "input", form, fresh_text.documents(texts, round(megabytes * 1e6), seed))
+    print(json.dumps([size / 1e6, kind]))
+
+
 def write_input(folder: Path, form: str, texts: Iterator[str]) -> int:
     """Writes the documents as one file of that form; returns the bytes of their text."""
     folder.mkdir()
@@ -195,9 +202,9 @@ def prepare(folder: Path, megabytes: float, seed: int, options: argparse.Namespa
     if made.exists() and (known := json.loads(made.read_text(encoding="utf-8")))["asked"] == asked:
         return float(known["size"])
     folder.mkdir(parents=True)
-    texts, kind = fresh_text.korean()
-    fresh = fresh_text.documents(texts, round(megabytes * 1e6), seed)
-    size = write_input(folder / "input", options.form, fresh) / 1e6
+    asked_of_child = ["--megabytes", str(megabytes), "--seed", str(seed), "--form", options.form]
+    command = [sys.executable, __file__, "--child", "input", "--folder", str(folder), *asked_of_child]
+    size, kind = json.loads(subprocess.check_output(command))  # its memory would count for processes started from here
     text = (measure.ROOT / "datasets_recipes/korean_web.yml").read_text(encoding="utf-8")
     (folder / "data.yml").write_text(text.replace("${KORMO_DATA}", f"{folder}/input"), encoding="utf-8")
     print(f"{size:.1f} MB of text, {options.form} ({kind})")
@@ -254,11 +261,13 @@ def main() -> None:
     parser.add_argument("--peer-drops", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder that is kept; input and tokenizer in it are used again")
-    parser.add_argument("--child", choices=("ours", "peer"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=("input", "ours", "peer"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child == "ours":
         return ours(options.folder, options.workers[0])
+    if options.child == "input":
+        return input_of(options.folder, options.megabytes[0], options.seed, options.form)
     if options.child == "peer":
         return peer(options.folder, options.peer_drops)
     sizes: list[tuple[float, float]] = []
