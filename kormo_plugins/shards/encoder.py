@@ -49,7 +49,6 @@ PROBE = "\n".join(CONTEXTS)
 """All contexts in one text: every split breaks at line ends, and the cost per text exceeds that of its characters."""
 BLOCK = 1 << 15
 """Characters whose verdicts are looked up in one call: their indices stay in the cache."""
-_NO_POINTS = np.empty(0, np.uint32)
 AGREED, UNKNOWN, DISPUTED = 0, 1, 2
 """Verdicts on a code point: encoded equally by both libraries, not tried yet, encoded differently. The worst last."""
 
@@ -204,26 +203,30 @@ class Encoder:
         """Which documents contain a code point that the two libraries treat differently; bool [documents]. Those that
         did not occur before are tried."""
         try:
-            if self._worst("".join(texts)) == AGREED:
+            if not self._has_disputed("".join(texts)):
                 return np.zeros(len(texts), bool)
         except UnicodeEncodeError:  # a lone surrogate: its document is named
             for text, name in zip(texts, names, strict=True):
                 _code_points(text, name)
             raise
-        return np.fromiter((self._worst(text) != AGREED for text in texts), bool, len(texts))
+        return np.fromiter(map(self._has_disputed, texts), bool, len(texts))
 
-    def _worst(self, text: str) -> int:
-        """The worst verdict on a text's code points, after those were tried that did not occur before."""
-        worst, new = AGREED, []
+    def _has_disputed(self, text: str) -> bool:
+        """Whether the libraries treat a code point of a text differently; those that are new are tried."""
+        disputed, new = False, []
         for start in range(0, len(text), BLOCK):
             points = np.frombuffer(text[start : start + BLOCK].encode("utf-32-le"), np.uint32)
             verdicts = self._verdicts.take(points, mode="clip")  # `clip` copies no indices
-            if (here := int(verdicts.max())) != AGREED:
-                worst = max(worst, here)
+            if (worst := int(verdicts.max())) != AGREED:
+                disputed |= worst == DISPUTED
                 new.append(points[verdicts == UNKNOWN])
-        unknown = np.unique(np.concatenate([*new, _NO_POINTS]))
-        self._try(unknown)
-        return max(worst if worst == DISPUTED else AGREED, int(self._verdicts[unknown].max(initial=AGREED)))
+        if new:
+            occurs = np.zeros(len(self._verdicts), bool)
+            occurs[np.concatenate(new)] = True
+            tried = np.flatnonzero(occurs).astype(np.uint32)
+            self._try(tried)
+            disputed |= bool((self._verdicts[tried] == DISPUTED).any())
+        return disputed
 
     def _try(self, points: NDArray[np.uint32]) -> None:
         """Compares code points that did not occur before, all in one call unless one is refused."""

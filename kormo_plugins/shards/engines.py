@@ -115,7 +115,6 @@ class Tiktoken:
             "kormo", pat_str=ranks.pattern, mergeable_ranks=ranks.ranks, special_tokens=special
         )
         self.stand_ins = range(PRIVATE, PRIVATE + len(special))
-        self.encode([""])  # imports what its results need
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Engine`."""
