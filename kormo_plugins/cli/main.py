@@ -9,7 +9,6 @@ The same group is `axolotl kormo …`.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -18,6 +17,7 @@ import click
 from kormo_plugins import __version__
 from kormo_plugins.cli.support.lazy_group import LazyGroup
 from kormo_plugins.console.bug import report_this
+from kormo_plugins.console.collector import spare_collections
 from kormo_plugins.console.signals import Terminated, ending, raise_on_sigterm, received
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, disk_error_in, system_error
 
@@ -134,7 +134,7 @@ def cli(traceback: bool) -> None:
 def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
-    gc.set_threshold(100_000, 50, 50)  # scanning the many objects of imports took a tenth of a short command
+    spare_collections()
     try:
         cli(prog_name="kormo")
     except Terminated as end:

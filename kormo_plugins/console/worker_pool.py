@@ -17,6 +17,7 @@ from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from typing import ParamSpec, TypeVar
 
+from kormo_plugins.console.collector import frozen
 from kormo_plugins.console.signals import deferred
 from kormo_plugins.errors import KormoError
 
@@ -46,7 +47,8 @@ class Workers(ProcessPoolExecutor):
                 return super().submit(_portable, fn, *args, **kwargs)
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             try:
-                return super().submit(_portable, fn, *args, **kwargs)
+                with frozen():
+                    return super().submit(_portable, fn, *args, **kwargs)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

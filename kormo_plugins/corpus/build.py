@@ -53,6 +53,10 @@ LOOK = 1.0
 """Seconds between two polls of the workers' progress."""
 
 
+def _nothing() -> None:
+    """For a process that has nothing else to do."""
+
+
 def _unseen(label: str) -> AbstractContextManager[Callable[[int], None]]:
     return nullcontext(lambda count: None)
 
@@ -68,6 +72,7 @@ def build_source(
     watch: ProgressFactory = _unseen,
     against: Sequence[Path] = (),
     signed: Signed = sign_all,
+    meanwhile: Callable[[], None] = _nothing,
 ) -> dict[str, object]:
     """Builds a source into the folder `out`, resuming an earlier, killed build if there is one.
 
@@ -78,6 +83,8 @@ def build_source(
         watch: opens the progress bars.
         against: folders of the finished sources that `deduplicate_against` names.
         signed: returns the signatures of those sources; computed from their texts by default.
+        meanwhile: work for later that this process does while other processes of this machine clean, if there are any;
+            what it raises ends the build.
     Returns:
         Statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are conversations), `languages`,
             `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`: for each step, the number of
@@ -90,7 +97,7 @@ def build_source(
     shutil.rmtree(out / "work.done", ignore_errors=True)
     _begin(out / "work")
     with ExitStack() as processes:
-        in_processes = _processes(job, recipe, workers, processes)
+        in_processes = _processes(job, recipe, workers, processes, meanwhile)
         for stage in range(len(job.segments) + 1):
             with watch(f"{name}, {_label(job, stage)}") as progress:
                 _run(job, stage, in_processes, progress)
@@ -247,11 +254,14 @@ def _label(job: SourceBuild, stage: int) -> str:
     return f"{stage + 1} of {total}: {', '.join((['read'] if stage == 0 else []) + steps)}"
 
 
-def _processes(job: SourceBuild, recipe: CorpusRecipe, workers: int, open_: ExitStack) -> RunParts | None:
+def _processes(
+    job: SourceBuild, recipe: CorpusRecipe, workers: int, open_: ExitStack, meanwhile: Callable[[], None]
+) -> RunParts | None:
     """What runs the parts in other processes; None: this process does.
 
     Args:
         open_: closes the processes of this machine.
+        meanwhile: done here while these work.
     """
     executor = recipe.executor
     local = executor.name == "local"
@@ -260,7 +270,7 @@ def _processes(job: SourceBuild, recipe: CorpusRecipe, workers: int, open_: Exit
     if local and workers == 1:
         return None
     if local and not executor.options:
-        return open_.enter_context(local_parts(job, workers))
+        return open_.enter_context(local_parts(job, workers, meanwhile))
     from kormo_plugins.corpus.passes.engine import run
 
     return lambda stage, todo: run(job, stage, executor, workers)

@@ -17,9 +17,9 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.artifacts.corpora import build_corpora
 from kormo_plugins.pipeline.artifacts.model import build_model
 from kormo_plugins.pipeline.artifacts.preferences import build_preferences
-from kormo_plugins.pipeline.artifacts.rows import build_row_plan, build_shards
+from kormo_plugins.pipeline.artifacts.rows import build_row_plan, build_shards, open_encoder
 from kormo_plugins.pipeline.artifacts.token_source import refuse_tokens
-from kormo_plugins.pipeline.artifacts.tokenizers import build_tokenizer
+from kormo_plugins.pipeline.artifacts.tokenizers import build_tokenizer, given_tokenizer
 from kormo_plugins.pipeline.built import ArtifactProvider, Built, BuiltTokenizer, say
 from kormo_plugins.pipeline.rejects import log_unread
 from kormo_plugins.recipe.load import Recipe
@@ -68,7 +68,7 @@ def add_model(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
 def _data(plan: BuildPlan, get: ArtifactProvider, built: Built) -> Built:
     """Adds to `built` as it goes, so that what was made before an error is known."""
     if plan.corpora is not None:
-        built.corpora = build_corpora(plan.corpora, get)
+        built.corpora = build_corpora(plan.corpora, get, partial(_prepare, plan))
     if plan.external is not None:
         where = f"{plan.path}: kormo.monitor.external_eval"
         refuse_tokens(plan.external.corpus.tokens_of, where, "external evaluation reads documents, not tokens")
@@ -88,6 +88,13 @@ def _data(plan: BuildPlan, get: ArtifactProvider, built: Built) -> Built:
             built.shards[name] = build_shards(plan.rows, name, corpus, tokenizer, get)
             built.rows[name] = build_row_plan(plan.rows, name, corpus, built.shards[name], get)
     return built
+
+
+def _prepare(plan: BuildPlan) -> None:
+    """What can be opened for later while other processes clean documents."""
+    tokenizer = given_tokenizer(plan.tokenizer)
+    if tokenizer is not None and plan.rows is not None:
+        open_encoder(plan.rows, tokenizer)
 
 
 def _needed(tokenizer: BuiltTokenizer | None, path: Path) -> BuiltTokenizer:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ signs and spaces, and among combining marks (the last two tell its combining cla
 below, is neither moved past it nor past a mark of its own class, but lets `a` and the acute above compose)."""
 PROBE = "\n".join(CONTEXTS)
 """All contexts in one text: every split breaks at line ends, and the cost per text exceeds that of its characters."""
+BLOCK = 1 << 15
+"""Characters whose verdicts are looked up in one call: their indices stay in the cache."""
 AGREED, UNKNOWN, DISPUTED = 0, 1, 2
 """Verdicts on a code point: encoded equally by both libraries, not tried yet, encoded differently. The worst last."""
 
@@ -178,15 +181,14 @@ class Encoder:
     def _by_tokenizers(self, texts: Sequence[str], names: Sequence[str]) -> Encoded:
         encoded = [e.ids for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        ids = np.fromiter((i for e in encoded for i in e), np.uint32, int(lengths.sum()))
+        ids = np.fromiter(chain.from_iterable(encoded), np.uint32, int(lengths.sum()))
         if self._byte_lengths is not None:
             normalizer = self._tokenizer.normalizer
-            ends = np.cumsum(lengths)
-            for text, name, start, end in zip(texts, names, ends - lengths, ends, strict=True):
-                spelled = int(self._byte_lengths[ids[start:end]].sum())
-                plain = normalizer.normalize_str(text) if normalizer is not None else text
-                if spelled != len(plain.encode()):
-                    self._refuse(name)
+            plain = texts if normalizer is None else map(normalizer.normalize_str, texts)
+            wanted = np.fromiter((len(text.encode()) for text in plain), np.int64, len(texts))
+            spelled = _sums(self._byte_lengths[ids], lengths)
+            if (lost := np.flatnonzero(spelled != wanted)).size:
+                self._refuse(names[lost[0]])
         return ids, lengths
 
     def _refuse(self, name: str) -> None:
@@ -198,20 +200,33 @@ class Encoder:
         )
 
     def _disputed(self, texts: Sequence[str], names: Sequence[str]) -> NDArray[np.bool_]:
-        """Which documents contain a code point that the two libraries treat differently; bool [documents]."""
-        found = [_code_points(text, name) for text, name in zip(texts, names, strict=True)]
-        worst = np.fromiter(map(self._worst, found), np.uint8, len(found))
-        if (new := np.flatnonzero(worst == UNKNOWN)).size:
-            occurs = np.zeros(len(self._verdicts), bool)
-            for number in new:
-                occurs[found[number]] = True
-            self._try(np.flatnonzero(occurs & (self._verdicts == UNKNOWN)).astype(np.uint32))
-            worst[new] = [self._worst(found[number]) for number in new]
-        return np.asarray(worst != AGREED)
+        """Which documents contain a code point that the two libraries treat differently; bool [documents]. Those that
+        did not occur before are tried."""
+        try:
+            if not self._has_disputed("".join(texts)):
+                return np.zeros(len(texts), bool)
+        except UnicodeEncodeError:  # a lone surrogate: its document is named
+            for text, name in zip(texts, names, strict=True):
+                _code_points(text, name)
+            raise
+        return np.fromiter(map(self._has_disputed, texts), bool, len(texts))
 
-    def _worst(self, points: NDArray[np.uint32]) -> int:
-        """The verdict on a text of these code points, which is the worst of theirs."""
-        return int(self._verdicts.take(points, mode="clip").max(initial=AGREED))  # `clip` copies no indices
+    def _has_disputed(self, text: str) -> bool:
+        """Whether the libraries treat a code point of a text differently; those that are new are tried."""
+        disputed, new = False, []
+        for start in range(0, len(text), BLOCK):
+            points = np.frombuffer(text[start : start + BLOCK].encode("utf-32-le"), np.uint32)
+            verdicts = self._verdicts.take(points, mode="clip")  # `clip` copies no indices
+            if (worst := int(verdicts.max())) != AGREED:
+                disputed |= worst == DISPUTED
+                new.append(points[verdicts == UNKNOWN])
+        if new:
+            occurs = np.zeros(len(self._verdicts), bool)
+            occurs[np.concatenate(new)] = True
+            tried = np.flatnonzero(occurs).astype(np.uint32)
+            self._try(tried)
+            disputed |= bool((self._verdicts[tried] == DISPUTED).any())
+        return disputed
 
     def _try(self, points: NDArray[np.uint32]) -> None:
         """Compares code points that did not occur before, all in one call unless one is refused."""
@@ -257,15 +272,20 @@ class Encoder:
             return None
         added = {t["id"]: t["content"] for t in spec["added_tokens"]}
         lengths = np.zeros(1 + max([*spec["model"]["vocab"].values(), *added]), np.int64)
-        for token, number in spec["model"]["vocab"].items():
-            if number in added:
-                continue
-            if not symbols.keys() >= set(token):
-                return None
-            lengths[number] = len(token)
+        base = {token: number for token, number in spec["model"]["vocab"].items() if number not in added}
+        if not symbols.keys() >= set("".join(base)):
+            return None
+        lengths[list(base.values())] = list(map(len, base))
         for number, content in added.items():
             lengths[number] = len(content.encode())
         return lengths
+
+
+def _sums(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sum of each run of `values`, whose `lengths` may be 0; int64 [runs]."""
+    before = np.concatenate([[0], np.cumsum(values)])
+    ends = np.cumsum(lengths)
+    return np.asarray(before[ends] - before[ends - lengths])
 
 
 def _code_points(text: str, name: str) -> NDArray[np.uint32]:

@@ -73,6 +73,7 @@ class Gigatoken:
         self._normalizes = spec.get("normalizer") is not None
         bare = {**spec, "added_tokens": allowed, "normalizer": None, "post_processor": None}
         self._backend = load_hf_json(json.dumps(bare))
+        self.encode([""])  # imports awkward, 0.2 s: once here, and not in each process that is forked
 
     @staticmethod
     def unfit(ranks: Ranks) -> str:

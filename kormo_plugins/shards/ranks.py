@@ -78,7 +78,8 @@ def convert(spec: dict[str, Any]) -> Ranks | str:
     if unreached := _unreached(vocabulary, merges):
         return f"the token {unreached!r} does not encode to itself"
     ids = np.array([vocabulary.get(token, NO_ID) for token in order], np.uint32)
-    ranks = {bytes(symbols[c] for c in token): rank for token, rank in order.items()}
+    as_bytes = {ord(symbol): byte for symbol, byte in symbols.items()}
+    ranks = {token.translate(as_bytes).encode("latin-1"): rank for token, rank in order.items()}
     return Ranks(pattern, ranks, ids)
 
 

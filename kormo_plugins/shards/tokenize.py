@@ -212,6 +212,11 @@ def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Pat
         yield replace(job, name=shard_name(number), documents=tuple(chunk))
 
 
+def open_in_this_process(tokenizer: Path, control_tokens: Sequence[str] = (), engine: str = "auto") -> None:
+    """Opens the encoder ahead of `tokenize_source`, which uses it if tokenizer.json is still the same."""
+    _encoder(Job("", Path(), tokenizer, None, None, tuple(control_tokens), engine, ()))
+
+
 _encoders: dict[tuple[object, ...], Encoder] = {}
 
 

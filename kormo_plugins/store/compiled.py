@@ -20,18 +20,23 @@ import os
 import platform
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import entrypoints
 
 from kormo_plugins import __version__
 
 VARIABLE = "KORMO_CACHE"
 _SETTINGS: Any = numba.config  # its attributes are created when numba is imported
 _Function = TypeVar("_Function", bound=Callable[..., object])
+_load_extensions: Callable[[], None] = entrypoints.init_all
+_without_extensions = threading.local()
 
 
 def njit(**options: Any) -> Callable[[_Function], _Function]:
@@ -47,9 +52,13 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
             compiled: object = numba.njit(**settings)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
-        # Both override undocumented methods of numba; under NUMBA_DISABLE_JIT the function is a plain one and has
-        # neither.
-        for name, shortcut in (("get_call_template", _for_any_number), ("compile", _undisturbed)):
+        # All override undocumented methods of numba; under NUMBA_DISABLE_JIT the function is plain and has none.
+        shortcuts = {
+            "get_call_template": _for_any_number,
+            "compile": _undisturbed,
+            "_compilation_chain_init_hook": lambda load: _nothing_to_load,
+        }
+        for name, shortcut in shortcuts.items():
             if hasattr(compiled, name):
                 setattr(compiled, name, shortcut(getattr(compiled, name)))
         return cast("_Function", compiled)
@@ -73,20 +82,47 @@ def _for_any_number(template: _Function) -> _Function:
 
 
 def _undisturbed(compile_: _Function) -> _Function:
-    """`Dispatcher.compile` with the cyclic garbage collector off. It would take an eighth of the time and find next to
-    nothing, since what a compiler allocates lives until it is done."""
+    """`Dispatcher.compile` without numba's extensions, and with the cyclic garbage collector off. It would take an
+    eighth of the time and find next to nothing, since what a compiler allocates lives until it is done."""
 
     def plain(signature: object) -> object:
         """Compiles for a signature with the garbage collector off, and turns it on again."""
-        if not gc.isenabled():  # a nested compilation, or turned off by the user
-            return compile_(signature)
-        gc.disable()
-        try:
-            return compile_(signature)
-        finally:
-            gc.enable()
+        with _no_extensions():
+            if not gc.isenabled():  # a nested compilation, or turned off by the user
+                return compile_(signature)
+            gc.disable()
+            try:
+                return compile_(signature)
+            finally:
+                gc.enable()
 
     return cast("_Function", plain)
+
+
+@contextmanager
+def _no_extensions() -> Iterator[None]:
+    """In this thread, numba loads no extensions of other packages. It would import them all before the first function
+    (awkward, which gigatoken depends on: 0.2 s and 20 MB), and no kernel here takes their types. A function of another
+    package still loads them."""
+    before = getattr(_without_extensions, "on", False)
+    _without_extensions.on = True
+    try:
+        yield
+    finally:
+        _without_extensions.on = before
+
+
+def _extensions_if_wanted() -> None:
+    """`numba.core.entrypoints.init_all`, except within `_no_extensions`."""
+    if not getattr(_without_extensions, "on", False):
+        _load_extensions()
+
+
+def _nothing_to_load() -> None:
+    """`Dispatcher._compilation_chain_init_hook` of our functions, which use no extension."""
+
+
+entrypoints.init_all = _extensions_if_wanted
 
 
 @lru_cache(maxsize=1)
@@ -134,6 +170,6 @@ def _nothing() -> int:
 
 
 def warm() -> None:
-    """Makes numba load what its first compiled function needs (its tables, scipy's BLAS, plugins of other packages), a
-    second of work, so that processes forked afterwards have it."""
+    """Makes numba load what its first compiled function needs (its tables, scipy's BLAS), half a second of work, so
+    that processes forked afterwards have it."""
     _nothing()

@@ -14,13 +14,13 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.store.atomic import replace
-from kormo_plugins.store.fingerprint import tokenizer_identity
+from kormo_plugins.store.fingerprint import file_checksum, tokenizer_identity
 from kormo_plugins.store.json_file import read_object, write_json
 from kormo_plugins.store.model_json import readable_tokenizer
 
@@ -169,6 +169,13 @@ def byte_symbols() -> list[str]:
 
 def tokenizer_hash(folder: Path) -> str:
     """The identity of a tokenizer folder; see `fingerprint.tokenizer_identity`."""
+    path = folder / "tokenizer.json"
+    return _hash(folder, file_checksum(path) if path.is_file() else "")
+
+
+@lru_cache(maxsize=4)
+def _hash(folder: Path, checksum: str) -> str:
+    """Asked several times in a build, and a tenth of a second each time."""
     return tokenizer_identity(read_tokenizer_json(folder))
 
 

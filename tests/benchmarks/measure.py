@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +31,26 @@ def seconds(work: Callable[[], object], repeats: int = 5) -> float:
         work()
         times.append(time.process_time() - begin)
     return min(times)
+
+
+LOOP = """
+import time
+begin, number = time.perf_counter(), 0
+for step in range(15_000_000):
+    number += step ^ (number & 7)
+print(time.perf_counter() - begin)
+"""
+
+
+def ceiling(few: int, many: int) -> float:
+    """How many times as much `many` processes do in a time as `few`, if they share nothing but the machine: a loop of
+    plain Python in each, by the clock."""
+
+    def at_once(number: int) -> float:
+        loops = [subprocess.Popen([sys.executable, "-c", LOOP], stdout=subprocess.PIPE) for _ in range(number)]
+        return max(float(loop.communicate()[0]) for loop in loops)
+
+    return many / few * at_once(few) / at_once(many)
 
 
 def real_text(limit: int = 40_000_000) -> tuple[list[str], str]:

@@ -79,6 +79,27 @@ def test_how_far_each_stage_is_is_shown(tmp_path: Path, components: Registry) ->
         assert told.startswith("s: 100 documents read; exact_dedup dropped ") and "(exact duplicate " in told
 
 
+def test_what_is_for_later_is_done_once_while_others_clean(tmp_path: Path, components: Registry) -> None:
+    """Not with one worker, which would only do it earlier; and what it raises ends the build, which goes on later."""
+    path = write_rows(tmp_path / "a.jsonl", texts(100))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 2}
+    recipe = CorpusRecipe.model_validate({"sources": {"s": source}, "steps": STEPS})
+    out, done = tmp_path / "out", [0]
+
+    def fails() -> None:
+        raise ValueError("no tokenizer")
+
+    def counts() -> None:
+        done[0] += 1
+
+    with pytest.raises(ValueError, match="no tokenizer"):
+        build_source("s", recipe.sources["s"], recipe, components, out, workers=2, meanwhile=fails)
+    build_source("s", recipe.sources["s"], recipe, components, out, workers=2, meanwhile=counts)
+    assert done == [1]
+    build_source("s", recipe.sources["s"], recipe, components, tmp_path / "one", workers=1, meanwhile=counts)
+    assert done == [1] and tree_hash(out) == tree_hash(tmp_path / "one")
+
+
 def test_signatures_in_a_file_decide_the_same(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_rows(tmp_path / "a.jsonl", texts(200))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 3}

@@ -17,6 +17,7 @@ from kormo_plugins.pipeline.build import build_data
 from kormo_plugins.pipeline.built import lookup_only
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.load import load_recipe
+from kormo_plugins.shards import tokenize
 from kormo_plugins.store.artifact import Artifact, Make, Spec, build
 
 from ..integration.conftest import RECIPE, merged
@@ -89,6 +90,29 @@ def test_workers_clean_and_tokenize_the_same(tmp_path: Path, monkeypatch: pytest
     names = ("english", "korean")
     cleaned, tokenized = ([(2, form.format(name)) for name in names] for form in ("sources.{}", "{}: tokenizing"))
     assert sorted(set(started)) == sorted(cleaned + tokenized)
+
+
+def test_a_given_tokenizer_is_opened_while_others_clean(
+    room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once: by one process before it needs it, and by one of several as soon as the others have something to do."""
+    _hashes(room, {})
+    (tokenizer,) = (room / "artifacts").glob("tokenizer-*")
+    real = tokenize.Encoder
+    for workers, cleaned_before in ((1, 2), (2, 0)):
+        place = tmp_path / str(workers)
+        place.mkdir()
+        opened: list[int] = []
+
+        def noted(*arguments: Any, opened: list[int] = opened, place: Path = place, **more: Any) -> Any:
+            opened.append(len([*(place / "artifacts").glob("corpus-*")]))
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(tokenize, "Encoder", noted)
+        monkeypatch.setattr(tokenize, "_encoders", {})
+        given = {"tokenizer": {"train": None, "path": str(tokenizer)}, "data": {"workers": workers}}
+        _hashes(place, {"kormo": given})
+        assert opened == [cleaned_before]
 
 
 def test_what_only_looks_builds_nothing(room: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -210,3 +212,22 @@ def test_a_difference_is_named(tokenizer: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Tiktoken, "encode", wrong)
     with pytest.raises(Disagreement, match="second"):
         encoder.compare(["", TEXT[0]], ["first", "second"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_open_encoder_has_all_that_it_imports(tokenizer: Path, engine: str) -> None:
+    """It is opened once, before processes are forked; each of them would import the rest again."""
+    if engine == "gigatoken":
+        pytest.importorskip("gigatoken", reason="the extra `fast` is not installed")
+    program = f"""
+import sys
+from pathlib import Path
+from kormo_plugins.shards.encoder import Encoder
+encoder = Encoder(Path({str(tokenizer)!r}), engine={engine!r})
+before = set(sys.modules)
+encoder.encode(["가나다 abc"], ["a"])
+print(encoder.kind, sorted(name for name in sys.modules.keys() - before if not name.startswith("encodings.")))
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TOKENIZERS_PARALLELISM": "false"}
+    said = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert said.stdout == f"{engine} []\n"

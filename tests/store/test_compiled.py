@@ -78,3 +78,20 @@ def test_no_kernel_compiles_a_sort_of_numbas() -> None:
                 }
                 slow += [f"{path}: {node.name}"] if calls & {"argsort", "sort", "sorted", "unique", "median"} else []
     assert seen > 80 and not slow
+
+
+def test_extensions_of_numba_are_loaded_by_the_functions_of_others_alone(tmp_path: Path) -> None:
+    """numba imports every installed extension before the first function that it compiles or loads from its cache."""
+    (tmp_path / "extension.py").write_text("def init(): print('loaded')", encoding="utf-8")
+    (tmp_path / "extension-1.dist-info").mkdir()
+    entry = "[numba_extensions]\ninit = extension:init\n"
+    (tmp_path / "extension-1.dist-info/entry_points.txt").write_text(entry, encoding="utf-8")
+    other = "\nprint('other')\nnumba.njit(lambda number: number)(1)\n"
+    kept = {"KORMO_CACHE": str(tmp_path / "cache"), "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    (tmp_path / "before.py").write_text(MODULE + other, encoding="utf-8")
+    words = [sys.executable, "-c", "import before"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": "", **kept}
+    for hits in (0, 1):
+        said = subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+        lines = said.split("\n")
+        assert lines[0].startswith(f"{hits} ") and lines[1:] == ["other", "loaded", ""]

@@ -22,11 +22,13 @@ _jobs: list[SourceBuild] = []
 
 
 @contextmanager
-def local_parts(job: SourceBuild, workers: int) -> Iterator[RunParts]:
+def local_parts(job: SourceBuild, workers: int, meanwhile: Callable[[], None]) -> Iterator[RunParts]:
     """Processes for the parts of a source; they start with the first part and end with the block.
 
+    Args:
+        meanwhile: called once, in this process, as soon as they work.
     Raises:
-        KormoError: a process died without an error message, or what a part raised.
+        KormoError: a process died without an error message, or what a part or `meanwhile` raised.
     """
     from kormo_plugins.store.compiled import warm
 
@@ -34,10 +36,14 @@ def local_parts(job: SourceBuild, workers: int) -> Iterator[RunParts]:
     with worker_pool.workers(
         workers, f"sources.{job.name}", start="fork", initializer=partial(_jobs.append, job)
     ) as pool:
+        once = [meanwhile]
 
         def run(stage: int, parts: Sequence[int]) -> None:
             """Runs the parts; raises the first failure."""
-            for part in as_completed([pool.submit(_work, stage, part) for part in parts]):
+            futures = [pool.submit(_work, stage, part) for part in parts]
+            while once:
+                once.pop()()
+            for part in as_completed(futures):
                 part.result()
 
         yield run

@@ -7,6 +7,7 @@ and some of the dropped ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 
 from kormo_plugins.corpus.passes.job import SourceBuild
 from kormo_plugins.corpus.passes.marks import read_mark, write_mark
-from kormo_plugins.corpus.passes.part_files import kept
-from kormo_plugins.documents.document import Document
+from kormo_plugins.corpus.passes.part_files import kept_lines
+from kormo_plugins.documents.document import Document, from_line
 
 NAME = "clusters.json"
 LARGEST = 20
@@ -64,11 +65,9 @@ def _texts(job: SourceBuild, stage: int, wanted: list[int], bounds: Sequence[int
     parts = sorted({int(np.searchsorted(bounds, index, side="right")) - 1 for index in wanted})[:MOST_PARTS]
     for part in parts:
         here = {index - int(bounds[part]) for index in wanted if bounds[part] <= index < bounds[part + 1]}
-        for place, document in enumerate(kept(job, stage, part, "documents")):
+        for place, line in enumerate(islice(kept_lines(job, stage, part, "documents"), max(here) + 1)):
             if place in here:
-                texts[int(bounds[part]) + place] = _sample(document)
-            if place >= max(here):
-                break
+                texts[int(bounds[part]) + place] = _sample(from_line(line))
     return texts
 
 

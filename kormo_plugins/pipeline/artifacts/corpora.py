@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kormo_plugins.console.progress import Progress
@@ -18,12 +18,18 @@ CORPUS_VERSION = 2
 """Raised when the same inputs would give other bytes."""
 
 
-def build_corpora(plan: CorpusPlan, get: ArtifactProvider) -> dict[str, Artifact]:
-    """The documents of each source."""
+def build_corpora(
+    plan: CorpusPlan, get: ArtifactProvider, meanwhile: Callable[[], None] = lambda: None
+) -> dict[str, Artifact]:
+    """The documents of each source.
+
+    Args:
+        meanwhile: see `build_source`; called for each source that is built by several processes.
+    """
     corpora: dict[str, Artifact] = {}
     preferring: dict[str, list[str]] = {}
     for name in plan.corpus.in_order():
-        corpora[name], supersedes = _corpus(plan, name, get, corpora)
+        corpora[name], supersedes = _corpus(plan, name, get, corpora, meanwhile)
         for other in plan.corpus.sources[name].deduplicate_against if supersedes else ():
             preferring.setdefault(other, []).append(name)
     reduced = {name: _less(plan, name, corpora, others, get) for name, others in preferring.items()}
@@ -33,7 +39,11 @@ def build_corpora(plan: CorpusPlan, get: ArtifactProvider) -> dict[str, Artifact
 
 
 def _corpus(
-    plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[str, Artifact]
+    plan: CorpusPlan,
+    name: str,
+    get: ArtifactProvider,
+    before: Mapping[str, Artifact],
+    meanwhile: Callable[[], None],
 ) -> tuple[Artifact, bool]:
     """The documents of a source, and whether it may supersede documents of those that it is deduplicated against;
     `before` holds these."""
@@ -58,6 +68,7 @@ def _corpus(
             watch=lambda label: Progress(label, unit="documents"),
             against=[artifact.path for artifact in others.values()],
             signed=lambda step, corpus: signatures(plan, step, by_path[corpus], get),
+            meanwhile=meanwhile,
         )
         say(funnel(name, stats))
         return stats

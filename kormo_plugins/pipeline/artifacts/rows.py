@@ -10,11 +10,11 @@ from kormo_plugins.pipeline.artifacts.conversations import chat_shards, tell_too
 from kormo_plugins.pipeline.artifacts.token_source import token_shards
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, say
 from kormo_plugins.recipe.projections import RowPlan
-from kormo_plugins.shards.tokenize import tokenize_source
+from kormo_plugins.shards.tokenize import open_in_this_process, tokenize_source
 from kormo_plugins.shards.verify import verify_lengths
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
-from kormo_plugins.tokenizer.layout import read_layout
+from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
 
 SHARDS_VERSION = 3
 ROWS_VERSION = 2
@@ -62,6 +62,15 @@ def build_shards(
             )
 
     return get(plan.workspace, Spec("shards", name, inputs), make)
+
+
+def open_encoder(plan: RowPlan, tokenizer: Path) -> None:
+    """Opens the encoder of the first source of text, which takes a second, so that `build_shards` has it."""
+    for source in plan.corpus.sources.values():
+        if source.tokens is None:
+            tokenizer_hash(tokenizer)
+            return open_in_this_process(tokenizer, source.control_tokens, plan.engine)
+    return None
 
 
 def build_row_plan(

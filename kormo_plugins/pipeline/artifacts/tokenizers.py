@@ -33,12 +33,17 @@ def build_tokenizer(
     return BuiltTokenizer(_in_role(plan, path, digest, get), digest)
 
 
+def given_tokenizer(plan: TokenizerPlan) -> Path | None:
+    """The folder of the tokenizer, if it is there before any document is: named by its path, or of an earlier stage."""
+    if plan.choice is None:
+        return finished_model(plan.before) if plan.before is not None else None
+    return plan.choice.path
+
+
 def _source(plan: TokenizerPlan, corpora: Mapping[str, Artifact], get: ArtifactProvider) -> Path | None:
     choice = plan.choice
-    if choice is None:
-        return finished_model(plan.before) if plan.before is not None else None
-    if choice.path is not None:
-        return choice.path
+    if choice is None or choice.path is not None:
+        return given_tokenizer(plan)
     if choice.hub is not None:
         return _from_hub(plan, choice.hub, choice.revision, get)
     assert choice.train is not None
