@@ -18,6 +18,7 @@ from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys
 
 PACKAGE = Path(__file__).parents[1] / "kormo_plugins"
@@ -161,6 +162,16 @@ def brought(module: str, trees: Mapping[str, ast.Module]) -> tuple[set[str], set
     return libraries, seen
 
 
+def trees_of_modules() -> dict[str, ast.Module]:
+    """Name of a module of ours -> its syntax tree."""
+    return {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in modules()
+    }
+
+
 ROOT = PACKAGE.parent
 SHORT = {
     "help": ("--help",),
@@ -198,12 +209,7 @@ def test_only_what_is_heavy_is_imported_inside_functions() -> None:
     """A module of ours may be, where it brings a heavy library that the importing one does not bring, or where that
     keeps it away from a short command that has the importing one."""
     commands = imported_by_short_commands().values()
-    trees = {
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
-            path.read_text(encoding="utf-8")
-        )
-        for path in modules()
-    }
+    trees = trees_of_modules()
     wrong = []
     for module, tree in trees.items():
         for node in in_functions(tree):
@@ -230,12 +236,24 @@ WITHOUT = {
         "training.settings", "training.trainer",
     )},
     "diff": HEAVY | SLOW | {f"kormo_plugins.{name}" for name in (
-        "bridge", "corpus.build", "corpus.passes", "corpus.readers.files", "experiments", "pipeline", "runs", "shards",
+        "bridge", "corpus.build", "corpus.passes", "experiments", "pipeline", "runs", "shards",
     )},
 }  # fmt: skip
 """What a short command leaves alone: modules, with all that is in them."""
 MOST_MODULES = {"help": 16, "validate": 143}
 """How many of our own modules a short command imports at most; only ever lowered, or raised with a reason."""
+
+
+def test_the_parameters_of_a_component_bring_no_heavy_library() -> None:
+    """A recipe that names a component imports its model of parameters, whatever command reads the recipe."""
+    trees = trees_of_modules()
+    brings = {}
+    for entry in registry().entries():
+        params = entry.component.params
+        module = params.partition(":")[0] if isinstance(params, str) else getattr(params, "__module__", "")
+        if module and (heavy := brought(module, trees)[0] & HEAVY):
+            brings[f"{entry.kind} {entry.component.name}: {module}"] = heavy
+    assert not brings
 
 
 def test_short_commands_import_little() -> None:

@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
-METADATA = {".dist-info": "METADATA", ".egg-info": "PKG-INFO"}
+METADATA = {"dist-info": "METADATA", "egg-info": "PKG-INFO"}
 """Ending of a distribution's folder -> its file of metadata."""
 
 
@@ -48,7 +48,7 @@ def version(distribution: str) -> str | None:
     wanted = _normal(distribution)
     if _only_folders():
         for folder, name in _distributions(tuple(sys.path)):
-            if name == wanted and (text := _text(f"{folder}/{METADATA[folder[-len('.dist-info') :].lower()]}")):
+            if name == wanted and (text := _text(f"{folder}/{METADATA[folder.rpartition('.')[2].lower()]}")):
                 head = text.partition("\n\n")[0]  # a description follows
                 if line := re.search(r"^Version:\s*(\S+)", head, re.MULTILINE | re.IGNORECASE):
                     return line[1]
@@ -96,8 +96,9 @@ def _distributions(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         except OSError:
             continue
         for name in names:
-            if name[-len(".dist-info") :].lower() in METADATA:
-                found.append((f"{place or '.'}/{name}", _normal(name[: -len(".dist-info")].partition("-")[0])))
+            stem, _, ending = name.rpartition(".")
+            if ending.lower() in METADATA:
+                found.append((f"{place or '.'}/{name}", _normal(stem.partition("-")[0])))
     return tuple(found)
 
 
