@@ -23,6 +23,7 @@ from kormo_plugins.recipe.checks.export import check_export
 from kormo_plugins.recipe.checks.external_eval import external_eval_data
 from kormo_plugins.recipe.checks.rules import RULES, Rule
 from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
+from kormo_plugins.recipe.files.record import record_of
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
 from kormo_plugins.recipe.parts import check_tokenizer, components_of, kormo_block
 from kormo_plugins.recipe.schema.axolotl import SchemaView, axolotl_keys
@@ -47,6 +48,11 @@ class CheckedRecipe:
         """The value of an Axolotl key."""
         value = self.resolved.values.get(key)
         return default if value is None else value
+
+    def where_asked(self, key: str) -> str:
+        """Location of a key, in the user's own recipe if this one was written by `kormo` (`files/record.py`)."""
+        record = record_of(self.path)
+        return f"{record['recipe']}: {key}" if record else self.resolved.where(key)
 
     @property
     def sequence_len(self) -> int:

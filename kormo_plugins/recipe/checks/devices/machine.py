@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kormo_plugins.errors import NEEDED, Faults, KormoError, moved, size
 from kormo_plugins.recipe.checked import CheckedRecipe
+from kormo_plugins.recipe.checks.length import shorter_than_checkpoint
 from kormo_plugins.recipe.checks.places import not_a_folder, written
 from kormo_plugins.recipe.cost.disk import checkpoint_bytes
 from kormo_plugins.recipe.files.folders import exists
@@ -88,9 +89,10 @@ INSTALLED_AS = {
 
 
 def not_ready(recipe: CheckedRecipe) -> Iterator[KormoError]:
-    """An error for everything that this machine lacks for a run of the recipe."""
+    """An error for everything that this machine lacks for a run of the recipe, or has of a longer one."""
     for key, path in written(recipe.resolved):
         yield from unwritable(path, recipe.resolved.where(key))
+    yield from shorter_than_checkpoint(recipe)
     yield from data_not_ready(recipe)
     yield from _packages(recipe)
     yield from _float8(recipe)
