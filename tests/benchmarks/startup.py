@@ -66,8 +66,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="runs of each short command")
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        listed = commands(folder)
+        listed, folder = commands(Path(temporary)), Path(temporary, "empty")
+        folder.mkdir()
         for command in listed.values():
             spent(command, folder)  # builds, writes byte code, fills the cache of Axolotl's keys
         seconds: dict[str, list[float]] = {name: [] for name in listed}
