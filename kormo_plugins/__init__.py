@@ -1,17 +1,16 @@
 """KORMo for Axolotl: pluggy plugins and YAML recipes that train a bilingual LLM from scratch.
 
-`KormoPlugin`, the one class a recipe names under `plugins:`, is imported on first use only: it pulls in
-Axolotl and torch (seconds), which the `kormo` command never needs.
+What is named here is imported on first use only. `KormoPlugin`, the one class a recipe names under `plugins:`, pulls in
+Axolotl and torch (seconds), which the `kormo` command never needs; the contract of plugins is not needed for its help.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kormo_plugins.hookspecs import Component, hookimpl
-
 if TYPE_CHECKING:
     from kormo_plugins.bridge.plugin import KormoPlugin
+    from kormo_plugins.hookspecs import Component, hookimpl
 
 __version__ = "0.1.0"
 __all__ = ["Component", "KormoPlugin", "__version__", "hookimpl"]
@@ -22,4 +21,9 @@ def __getattr__(name: str) -> object:
         from kormo_plugins.bridge.plugin import KormoPlugin
 
         return KormoPlugin
+    if name in ("Component", "hookimpl"):
+        from kormo_plugins import hookspecs
+
+        value: object = getattr(hookspecs, name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

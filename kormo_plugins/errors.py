@@ -12,8 +12,7 @@ import errno
 import os
 import re
 import shutil
-import socket
-import tempfile
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -310,7 +309,7 @@ def system_error(error: OSError, where: str, words: Iterable[str] = ()) -> Kormo
     named = disk_error_in(error, words)
     if named is not None:
         return named
-    if isinstance(error, socket.gaierror):
+    if "socket" in sys.modules and isinstance(error, sys.modules["socket"].gaierror):
         return KormoError(
             where=where,
             found=str(error.strerror or error),
@@ -360,6 +359,8 @@ def _target(error: BaseException) -> Path | None:
 
 def _fullest(words: Iterable[str]) -> Path:
     """Of the places that a command writes to, as far as anybody knows, the one with the least space."""
+    import tempfile
+
     named = [Path(part) for word in words for part in (word, word.partition("=")[2]) if os.sep in part]
     return min([*_written.values(), *named, Path.cwd(), Path(tempfile.gettempdir())], key=_free_bytes)
 

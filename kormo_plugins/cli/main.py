@@ -20,6 +20,7 @@ from kormo_plugins.console.bug import report_this
 from kormo_plugins.console.collector import spare_collections
 from kormo_plugins.console.signals import Terminated, ending, raise_on_sigterm, received
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, disk_error_in, system_error
+from kormo_plugins.plugins.pydantic_plugins import search_quickly
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
@@ -135,6 +136,7 @@ def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
     spare_collections()
+    search_quickly()
     try:
         cli(prog_name="kormo")
     except Terminated as end:

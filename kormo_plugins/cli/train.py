@@ -14,7 +14,8 @@ from pathlib import Path
 
 import click
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.recipe.checks.length import shorter_than_checkpoint
 from kormo_plugins.recipe.files.override import changed, parse, recipe_yaml, text_of, write
 from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.runs.occupancy import refuse_occupied
@@ -55,6 +56,7 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
     if dry_run:
         click.echo(recipe_yaml(from_here(resolved.resolved)), nl=False)
         return
+    Faults(shorter_than_checkpoint(resolved)).raise_any()  # Axolotl's imports take long; this takes nothing
     program = axolotl()  # before anything is written
     requested = resolved.output_dir / REQUESTED
     if not says(requested, text_of(resolved, overrides)):  # all nodes of a run are started with the same command

@@ -6,7 +6,6 @@ The traceback follows, since a report needs it.
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 PACKAGE = "kormo-plugins"
 SHOWN = ("axolotl", "torch", "transformers")
@@ -25,9 +24,11 @@ def report_this() -> str:
 
 def where_to_report() -> str:
     """The URL of the bug tracker, from the package metadata."""
+    import importlib.metadata
+
     try:
-        named = metadata.metadata(PACKAGE).get_all("Project-URL") or []
-    except metadata.PackageNotFoundError:
+        named = importlib.metadata.metadata(PACKAGE).get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
         named = []
     urls = {name.strip().lower(): url.strip() for name, _, url in (one.partition(",") for one in named)}
     return next((urls[place] for place in PLACES if place in urls), ELSEWHERE)
@@ -39,7 +40,9 @@ def _versions() -> list[str]:
 
 
 def _version(name: str) -> str:
+    import importlib.metadata
+
     try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
         return "not installed"

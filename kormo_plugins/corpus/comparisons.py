@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kormo_plugins.corpus.params import CorpusRecipe, Source
-from kormo_plugins.corpus.passes.job import NamedStep
-from kormo_plugins.corpus.step import is_preferring, is_ranking, is_source_step
+from kormo_plugins.corpus.step import NamedStep, is_preferring, is_ranking, is_source_step
 from kormo_plugins.errors import KormoError, Notice
 from kormo_plugins.hookspecs import HasWarnings
 from kormo_plugins.plugins.registry import Registry

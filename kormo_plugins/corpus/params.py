@@ -127,8 +127,8 @@ class CorpusRecipe(Strict):
     steps: tuple[Choice, ...] = Field(
         default=(), description="cleaning steps for every source without its own, in this order"
     )
-    held_out: HeldOut = Field(default=HeldOut(), description="documents held out from training")
-    executor: Executor = Field(default=Executor(), description="where the documents are cleaned")
+    held_out: HeldOut = Field(default=HeldOut.model_construct(), description="documents held out from training")
+    executor: Executor = Field(default=Executor.model_construct(), description="where the documents are cleaned")
     workers: int = Field(
         default=1,
         ge=1,

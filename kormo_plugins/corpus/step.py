@@ -10,12 +10,12 @@ are dropped. The texts are never gathered in one place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
 
 from kormo_plugins.documents.document import Document
-from kormo_plugins.hookspecs import DocumentStep, SourceStep
+from kormo_plugins.hookspecs import DocumentStep, Params, SourceStep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,15 @@ Read = Iterator[Document | Rejected]
 
 Step = DocumentStep | SourceStep
 """What a component of kind `corpus_step` returns when it is called with its parameters."""
+
+
+@dataclass(frozen=True)
+class NamedStep:
+    """A step that is not instantiated yet, so that it can be sent to the process that runs it."""
+
+    name: str
+    make: Callable[[Params], Step]
+    params: Params
 
 
 def is_source_step(make: object) -> TypeGuard[type[SourceStep]]:

@@ -22,7 +22,8 @@ from kormo_plugins.console.machine import total_memory
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.batches import buffers, gather
 from kormo_plugins.mixture.params import MixtureRecipe
-from kormo_plugins.mixture.row_plans.rows import Rows, packing_of
+from kormo_plugins.mixture.row_plans.policy import packing_of
+from kormo_plugins.mixture.row_plans.rows import Rows
 from kormo_plugins.mixture.sampling import order
 from kormo_plugins.mixture.sampling.schedule import Mixing, SourceSize
 from kormo_plugins.plugins.registry import Registry, registry

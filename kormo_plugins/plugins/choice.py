@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """Frozen; unknown keys are refused."""
+    """Frozen; unknown keys are refused.
+
+    Its validator is built when the first value is checked. A default that is a model is therefore made with
+    `model_construct`, which needs none: an import builds no validator.
+    """
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Key of an earlier version -> what it is called today (`plugins/parameters.py`)."""

@@ -21,13 +21,13 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import KINDS
 
 ALLOW = "KORMO_ALLOW_PLUGINS"
-_HOOKS = re.compile(r"\bhookimpl\b|\b(" + "|".join(KINDS.values()) + r")\b")
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_HOOKS = r"\bhookimpl\b|\b(" + "|".join(KINDS.values()) + r")\b"
+_NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 
 
 def find(module: str) -> ModuleSpec | None:
     """The spec of a module, without importing its packages; None if there is no such module."""
-    if not _NAME.fullmatch(module):
+    if not re.fullmatch(_NAME, module):
         return None
     names = module.split(".")
     spec = _spec(names[0], None)
@@ -86,7 +86,7 @@ def refuse_without_hooks(module: str, where: str, imported: bool = False) -> Non
     """
     spec = find(module)
     text = source(module) if spec is not None else None
-    if not imported and (spec is None or (text is not None and _HOOKS.search(text))):
+    if not imported and (spec is None or (text is not None and re.search(_HOOKS, text))):
         return
     raise KormoError(
         where=where,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest, in_words
+from kormo_plugins.plugins.installed import entry_points, version
 from kormo_plugins.plugins.parameters import checked as checked
+
+if TYPE_CHECKING:
+    import importlib.metadata
 
 
 def resolve(target: object, what: str) -> object:
@@ -30,7 +34,16 @@ def resolve(target: object, what: str) -> object:
         ) from None
 
 
-def check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
+def installed_points(group: str) -> list[importlib.metadata.EntryPoint]:
+    """The entry points of installed distributions in a group, sorted by what they name."""
+    if not entry_points(group):
+        return []
+    import importlib.metadata
+
+    return sorted(importlib.metadata.entry_points(group=group), key=lambda point: point.value)
+
+
+def check_version(point: importlib.metadata.EntryPoint, distribution: str, given: str) -> None:
     """Refuses a distribution that requires another version of kormo-plugins.
 
     pip only warns of this at installation, and a hook that this version lacks would silently never be called.
@@ -43,7 +56,7 @@ def check_version(point: importlib.metadata.EntryPoint, distribution: str, versi
         applies = ours and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
         if applies and not wanted.specifier.contains(__version__, prereleases=True):
             raise KormoError(
-                where=f"plugin {point.value} ({distribution} {version})",
+                where=f"plugin {point.value} ({distribution} {given})",
                 found=f"it needs kormo-plugins{wanted.specifier}",
                 why=f"kormo-plugins {__version__} is installed, and the two are not compatible",
                 do=f"install a version of kormo-plugins within {wanted.specifier}, or another {distribution}",
@@ -73,6 +86,8 @@ def import_module(module: str, who: str) -> ModuleType:
 
 @lru_cache(maxsize=1)
 def _packages() -> dict[str, list[str]]:
+    import importlib.metadata
+
     return dict(importlib.metadata.packages_distributions())
 
 
@@ -85,5 +100,5 @@ def distribution_of(module: str) -> tuple[str, str]:
         return "kormo-plugins", __version__
     names: Iterable[str] = _packages().get(top, ())
     for name in names:
-        return name, importlib.metadata.version(name)
+        return name, version(name) or "?"
     return f"the module {top}", "?"

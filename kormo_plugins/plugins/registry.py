@@ -8,8 +8,6 @@ is skipped silently: what the environment blocks (`switches.py`) is remembered, 
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +37,7 @@ from kormo_plugins.hookspecs import (
     TokenizerTrainer,
 )
 from kormo_plugins.plugins.lookup import refuse_foreign, refuse_without_hooks
-from kormo_plugins.plugins.modules import check_version, distribution_of, import_module, resolve
+from kormo_plugins.plugins.modules import check_version, distribution_of, import_module, installed_points, resolve
 from kormo_plugins.plugins.parameters import checked as checked
 from kormo_plugins.plugins.switches import OFF, blocked_names, is_blocked, traced
 
@@ -110,7 +108,7 @@ class Registry:
         for module in BUILT_IN:
             if not self._blocks(module, *distribution_of(module), "built-in"):
                 self._add(import_module(module, "the built-in plugins"), *distribution_of(module), "built-in")
-        for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.value):
+        for point in installed_points(ENTRY_POINT_GROUP):
             module = point.value.split(":")[0]
             dist = (point.dist.name, point.dist.version) if point.dist else ("unknown", "?")
             if not self._blocks(module, *dist, "entry point"):

@@ -21,6 +21,7 @@ from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
 from kormo_plugins.measures.scores import EvaluationRecord
+from kormo_plugins.reporting.preempted import stopped
 from kormo_plugins.store.complete import record_fault
 from kormo_plugins.store.json_file import seal_fault
 from kormo_plugins.store.lease import RUN, at_work
@@ -235,6 +236,8 @@ def _warnings(run: Run) -> list[str]:
         messages.append(f"The run was interrupted and {again}.")
     messages += [f"The data were amended: {line}" for line in run.record.get("amendments") or ()]
     steps, last = run.record.get("steps"), max((line.get("step", 0) for line in run.lines), default=0)
+    if preempted := stopped(run.folder, run.record):
+        messages.append(preempted)
     if steps and last < steps:
         messages.append(f"The run has reached step {last:,} of {steps:,}.")
     if holder := at_work(run.folder / RUN):

@@ -17,8 +17,8 @@ from kormo_plugins.console.machine import total_memory
 from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.open import open_rows
-from kormo_plugins.recipe.files.override import record_of
 from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.record import record_of
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.files.shipped import beside
 from kormo_plugins.recipe.files.tree import Block, Leaf, merge, plain

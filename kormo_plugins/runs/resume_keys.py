@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.checks.length import too_few_steps
 from kormo_plugins.recipe.files.resolve import dotted
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.projections import RunPlan
@@ -125,13 +126,7 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
         KormoError: a change cannot be applied, or the checkpoint is already past the new length.
     """
     if plan.steps is not None and plan.steps < step:
-        raise KormoError(
-            where=plan.where("max_steps"),
-            found=f"{plan.steps} steps, and a checkpoint of step {step}",
-            why="the run in this folder is already longer",
-            do=f"set max_steps to {step} or more, name an earlier checkpoint with resume_from_checkpoint, or set "
-            "another output_dir",
-        )
+        raise too_few_steps(plan.where("max_steps"), plan.steps, step)
     if not resolved.is_file():
         return []
     before, now = dotted(read_yaml(resolved)), dotted(plan.values)

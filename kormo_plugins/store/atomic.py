@@ -7,7 +7,6 @@ a kill or on a full disk the old content is still there, and never half of the n
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ SUFFIX = ".tmp"
 def temporary(path: Path) -> Path:
     """A name beside `path` that no other writer uses."""
     writes(path.parent)
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+    return path.with_name(f"{path.name}.{os.urandom(4).hex()}{SUFFIX}")
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -10,15 +10,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.settings import Precision
 
 if TYPE_CHECKING:
     import torch
 
 NAMES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Dtype names of one stage; see `recipe.schema.Precision`."""
+
+    weights: str
+    compute: str
+    master: str | None
+    optimizer: str
+
+    @property
+    def autocast(self) -> str:
+        """The autocast dtype: that of everything except float8 matrix products of the layers."""
+        return "bfloat16" if self.compute == "float8" else self.compute
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -6,20 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Precision:
-    """Dtype names of one stage; see `recipe.schema.Precision`."""
-
-    weights: str
-    compute: str
-    master: str | None
-    optimizer: str
-
-    @property
-    def autocast(self) -> str:
-        """The autocast dtype: that of everything except float8 matrix products of the layers."""
-        return "bfloat16" if self.compute == "float8" else self.compute
+from kormo_plugins.training.precision import Precision as Precision
 
 
 @dataclass(frozen=True)

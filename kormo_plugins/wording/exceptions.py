@@ -36,12 +36,12 @@ def exception_in_words(error: BaseException) -> str:
             message = "there is not enough memory"
         case SystemExit():
             message = f"the program exits with status {error.code}"
-        case TypeError() | AttributeError() if _OF_PYTHON.search(message):
+        case TypeError() | AttributeError() if re.search(_OF_PYTHON, message):
             message = "a value of the wrong type"
     return shortened(message or _words(type(error)))
 
 
-_OF_PYTHON = re.compile(r"'(NoneType|bool|int|float|str|bytes|list|tuple|dict|set)'|\bindices must be\b|\bunhashable\b")
+_OF_PYTHON = r"'(NoneType|bool|int|float|str|bytes|list|tuple|dict|set)'|\bindices must be\b|\bunhashable\b"
 """What the interpreter says of a value that is not what the code expects; it names types, and no key."""
 
 

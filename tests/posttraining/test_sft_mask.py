@@ -16,7 +16,8 @@ from kormo_plugins.mixture.batches.collators import document_mask, join
 from kormo_plugins.mixture.batches.gather import IGNORE
 from kormo_plugins.mixture.dataset import MixtureDataset, open_mixture
 from kormo_plugins.mixture.params import DocumentMaskParams, MixtureRecipe
-from kormo_plugins.mixture.row_plans.rows import build_rows, packing_of
+from kormo_plugins.mixture.row_plans.policy import packing_of
+from kormo_plugins.mixture.row_plans.rows import build_rows
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.shards.reader import Shards
 from kormo_plugins.shards.tokenize import tokenize_source

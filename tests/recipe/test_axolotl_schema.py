@@ -12,6 +12,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.schema import axolotl as axolotl_schema
+from kormo_plugins.recipe.schema import axolotl_entry
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys
 
 from .kormo_recipe_stub import SOUND, Write
@@ -31,8 +32,7 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return {"schema": schema, "definitions": {}, "command_line": ["debug"], "sources": stamps}
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(axolotl_schema, "build", build)
-    monkeypatch.setattr(axolotl_schema, "_build_apart", build)
+    monkeypatch.setattr(axolotl_entry, "made", build)
     return calls
 
 

@@ -98,6 +98,31 @@ def test_the_consequences_are_those_of_both(tmp_path: Path) -> None:
     assert set(follows["learning_rate"]) == {"start", "warmup_end", "25%", "50%", "75%", "end"}
 
 
+def lines_of(folder: Path, **changes: Any) -> list[str]:
+    """What `kormo recipe diff` prints of the base recipe and a variant of it."""
+    variant(folder, **changes)
+    result = CliRunner().invoke(cli, ["recipe", "diff", str(BASE), str(folder / "variant.yml")])
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+def test_a_source_that_one_recipe_has_is_shown_key_by_key(tmp_path: Path) -> None:
+    source = {"language": "en", "generator": {"name": "embedded", "language": "en", "seed": 9},
+              "steps": [{"name": "length", "minimum": 70}]}  # fmt: skip
+    sources = "kormo.data.sources.mine"
+    lines = lines_of(tmp_path, kormo__data__sources__mine=source, kormo__data__mixture__weights__mine=0.1)
+    for told in ('.language: "en"', ".generator.seed: 9", '.steps[0].name: "length"', ".steps[0].minimum: 70"):
+        assert f"  + {sources}{told}" in lines
+    assert not [line for line in lines if "{" in line]
+
+
+def test_a_changed_step_is_shown_by_the_key_that_changed(tmp_path: Path) -> None:
+    steps = [{"name": "normalize"}, {"name": "length", "minimum": 70}, {"name": "exact_dedup"}]
+    lines = lines_of(tmp_path, kormo__data__steps=steps)
+    changed = [line for line in lines if "ko_prose.steps" in line]
+    assert changed == ["    kormo.data.sources.ko_prose.steps[1].minimum: 20 → 70"]
+
+
 def test_shares_come_from_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KORMO_DATA", "datasets_recipes")
     recipe = load_recipe(Path("recipes/pretrain_local.yml"))

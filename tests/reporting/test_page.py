@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.override import parse
 from kormo_plugins.reporting.charts import curves, downsample, legend, safe_json
 from kormo_plugins.reporting.markup import duration, number, short
 from kormo_plugins.reporting.needle import needles
 from kormo_plugins.reporting.page import write_report
 from kormo_plugins.reporting.run import names, read_run, read_runs
 from kormo_plugins.reporting.sections import final_numbers, training_seconds
+from kormo_plugins.training.guards import preemption_file
 
 from .made_runs import EVIL, write_ablation_folder, write_evaluation, write_run
 
@@ -98,6 +102,25 @@ def test_a_resumed_run_is_drawn_once_and_says_so(tmp_path: Path) -> None:
     told = " ".join(found.warnings)
     assert "resumed from step 10" in told and "checkpoint-15.incomplete" in told and "1 lines cannot be read" in told
     assert training_seconds(found) < 100  # not the hours between
+
+
+def test_a_preempted_run_says_how_it_goes_on(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", steps=20)
+    assert "75" not in " ".join(read_run(run).warnings)
+    preemption_file.write(run, 12, signal.SIGTERM)
+    told = " ".join(read_run(run).warnings)
+    assert "stopped after step 12 on SIGTERM" in told and "exit status 75" in told
+    assert "The same command resumes it: axolotl train b.yml." in told
+    changes = {"seed": 7, "kormo.samples.prompts": ["한 줄"], "deepspeed": None}
+    write_run(run, recipe="my recipes/b.yml", overrides=changes)
+    preemption_file.write(run, 12, signal.SIGTERM)
+    told = " ".join(read_run(run).warnings)
+    (command,) = re.findall(r"resumes it: (.*)\.$", told)
+    assert shlex.split(command)[:3] == ["kormo", "train", "my recipes/b.yml"]
+    recipe = Path(__file__).parents[2] / "recipes/pretrain.yml"
+    assert parse(tuple(shlex.split(command)[3:]), recipe) == changes
+    (run / preemption_file.FILE).write_text("{", encoding="utf-8")
+    assert "exit status 75" in " ".join(read_run(run).warnings), "a damaged file says no step"
 
 
 def test_a_run_that_left_little_still_has_a_page(tmp_path: Path) -> None:

@@ -62,19 +62,22 @@ def looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict
     return described, had
 
 
-def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None) -> None:
+def provide(
+    path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None, recipe: Recipe | None = None
+) -> None:
     """Calls `get` for every artifact of a recipe except the initial checkpoint, or for the documents of a dataset
     recipe.
 
     Args:
         workers: number of processes; None: the recipe's.
+        recipe: of `refuse_unready`; None: it is read.
     """
-    if (alone := dataset_recipe(path)) is not None:
+    if recipe is None and (alone := dataset_recipe(path)) is not None:
         _warn(alone, registry())
         build_corpora(CorpusPlan(path, workspace, registry(), _with_workers(alone, workers).corpus), get)
     else:
         _refuse_ignored(path)
-        recipe = recipe_with_data(path)
+        recipe = recipe or recipe_with_data(path)
         if recipe.data:
             _warn(recipe.data, recipe.registry)
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
@@ -98,15 +101,18 @@ def _refuse_ignored(path: Path) -> None:
     )
 
 
-def refuse_unready(path: Path, workspace: Path) -> None:
-    """Refuses a workspace that is not writable and missing files, before anything is read."""
+def refuse_unready(path: Path, workspace: Path) -> Recipe | None:
+    """Refuses a workspace that is not writable and missing files, before anything is read; returns the recipe, None
+    for a dataset recipe."""
     if dataset_recipe(path) is not None:
-        return refuse_unwritable(workspace, "--workspace")
+        refuse_unwritable(workspace, "--workspace")
+        return None
     recipe = recipe_with_data(path)
     faults = Faults(data_not_ready(recipe))
     with faults.catch():
         refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
     faults.raise_any()
+    return recipe
 
 
 def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:

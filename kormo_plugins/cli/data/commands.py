@@ -93,9 +93,9 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
         had.append((artifact, state))
         return artifact
 
-    refuse_unready(recipe, workspace)
+    loaded = refuse_unready(recipe, workspace)
     try:
-        provide(recipe, workspace, get, workers)
+        provide(recipe, workspace, get, workers, loaded)
     except KormoError:  # a file in another encoding is often why the tokenizer finds too little text
         _tell_unread(had)
         raise

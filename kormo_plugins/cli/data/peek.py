@@ -14,7 +14,8 @@ import numpy as np
 import yaml
 
 from kormo_plugins.cli.support.output import json_option, print_json, print_table
-from kormo_plugins.corpus.peek import Look, Looks, look
+from kormo_plugins.corpus.peek.findings import Look, Looks
+from kormo_plugins.corpus.peek.look import look
 from kormo_plugins.documents.conversation import messages_of
 from kormo_plugins.documents.document import Document
 from kormo_plugins.tokenizer.chat.conversations import ChatEncoder
@@ -42,8 +43,8 @@ Parts = list[tuple[str, bool]]
 def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool) -> None:
     """Look at FILE: its format, its columns, and a source block for a dataset recipe that reads it.
 
-    For a FOLDER, several files of each kind are read. Kinds that need different readers get separate sources;
-    differences in encodings or columns are reported.
+    For a FOLDER, several files of each kind are read. Kinds that need different readers get separate sources, and so
+    do files whose columns no common reader can read; other differences in encodings or columns are reported.
 
     In conversations, text that is trained on is green, or between ⟦ ⟧ without colours.
     """
@@ -52,12 +53,7 @@ def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool
         return print_json(asdict(found))
     _describe(found)
     sources = named(found.sources, path)
-    several = (
-        "Sources for a dataset recipe, one for each kind of file"
-        if len(sources) > 1
-        else "A source for a dataset recipe"
-    )
-    click.echo(f"\n{several}:\n")
+    click.echo(f"\n{_heading(found.sources)}:\n")
     click.echo("\n".join(f"  {line}" for line in block(sources).splitlines()))
     for name, one in sources.items():
         rejects = "; ".join(f"{reason} ({count:,})" for reason, count in one.rejects.items())
@@ -66,6 +62,13 @@ def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool
         for document in one.documents[:show]:
             click.echo(f"\n{document.id}")
             click.echo("".join(_marked(*part) for part in _clipped(_parts(document, tokenizer))))
+
+
+def _heading(looks: Sequence[Look]) -> str:
+    if len(looks) == 1:
+        return "A source for a dataset recipe"
+    alike = len({one.kinds for one in looks}) < len(looks)
+    return f"Sources for a dataset recipe, one for each {'set of columns' if alike else 'kind of file'}"
 
 
 def _describe(found: Looks) -> None:
@@ -88,9 +91,20 @@ def _describe(found: Looks) -> None:
 
 def named(looks: Sequence[Look], path: Path) -> dict[str, Look]:
     """The sources under names derived from the path, and from the kind of file if there are several."""
-    stem = path.resolve().name.split(".")[0]
-    name = "".join(c if c.isalnum() else "_" for c in stem).strip("_").lower() or "mine"
-    return {name if len(looks) == 1 else f"{name}_{one.kinds[0]}": one for one in looks}
+    name = _word(path.resolve().name.split(".")[0]) or "mine"
+    if len(looks) == 1:
+        return {name: looks[0]}
+    kinds = Counter(one.kinds for one in looks)
+    found: dict[str, Look] = {}
+    for one in looks:
+        of_file = Path(one.file).name.split(".")[0]  # where the kind does not tell two apart
+        own = f"{name}_{one.kinds[0] if kinds[one.kinds] == 1 else _word(of_file)}"
+        found[own if own not in found else f"{own}_{len(found)}"] = one
+    return found
+
+
+def _word(text: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in text).strip("_").lower()
 
 
 def block(sources: Mapping[str, Look]) -> str:

@@ -8,8 +8,6 @@ import click
 
 from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.build import build_data
-from kormo_plugins.pipeline.built import lookup_only
 from kormo_plugins.recipe.cost.machine import Machine
 from kormo_plugins.recipe.cost.plan import plan as plan_of
 from kormo_plugins.recipe.cost.plan_text import text as plan_text
@@ -74,6 +72,9 @@ def _counted(recipe: Recipe) -> dict[str, Counted] | None:
     """The token counts of a recipe's sources, if they are already built."""
     if recipe.data is None or not recipe.block.workspace.is_dir():
         return None
+    from kormo_plugins.pipeline.build import build_data
+    from kormo_plugins.pipeline.built import lookup_only
+
     try:
         built = build_data(recipe, lookup_only(recipe.path))
     except KormoError:  # not built yet: only the recipe's values are known

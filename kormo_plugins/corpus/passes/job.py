@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.corpus.params import Source
 from kormo_plugins.corpus.reports.unread import add as add_file
-from kormo_plugins.corpus.step import FileCount, Step
+from kormo_plugins.corpus.step import FileCount
+from kormo_plugins.corpus.step import NamedStep as NamedStep
 from kormo_plugins.hookspecs import Params, Reader
-
-
-@dataclass(frozen=True)
-class NamedStep:
-    """A step that is not instantiated yet, so that it can be sent to the process that runs it."""
-
-    name: str
-    make: Callable[[Params], Step]
-    params: Params
 
 
 @dataclass(frozen=True)

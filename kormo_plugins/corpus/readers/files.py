@@ -37,7 +37,7 @@ class FilesParams(Strict):
     text_per: Literal["file", "line"] = Field(
         default="file", description="what one document is in a text file: the whole file, or one line"
     )
-    table: Table = Field(default=Table(), description="dialect of CSV and TSV files")
+    table: Table = Field(default=Table.model_construct(), description="dialect of CSV and TSV files")
     rows: str | None = Field(
         default=None,
         description="for JSON files: key of the list of rows in each top-level object (`data`); null: each object "

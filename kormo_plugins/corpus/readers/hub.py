@@ -8,7 +8,6 @@ a file that none of our readers supports is streamed by `datasets`; there a bad 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -153,6 +152,8 @@ def _name(address: str, params: HubParams) -> str:
 
 def _file(address: str, params: HubParams) -> Iterator[Document | Rejected]:
     """The documents of one file, which is stored on disk only while it is read."""
+    import tempfile
+
     import fsspec
 
     name = _name(address, params)

@@ -7,10 +7,12 @@ refused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kormo_plugins.corpus.scan.rule_codes import ANYTHING, BEHIND_HANGUL, END, NO_HANGUL, NOT_THESE, PLAIN
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _TAILS = {"$": END, "(?![가-힣])": NO_HANGUL}
 _HANGUL = "[가-힣]"
@@ -26,6 +28,8 @@ def rule_tables(
     Raises:
         ValueError: a pattern has an unsupported form.
     """
+    import numpy as np
+
     words = [(number, tail, word) for number, (begin, _) in enumerate(rules) for tail, word in _literals(begin)]
     firsts = np.zeros((11172, 2), dtype=np.uint8)
     begins, literals, endings = [(0, 0)], list[list[int]](), list[list[int]]()
@@ -41,6 +45,8 @@ def rule_tables(
 
 def padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
     """Rows of code points, zero-padded; uint32, shape [rows, width]."""
+    import numpy as np
+
     table = np.zeros((len(rows), width), dtype=np.uint32)
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values

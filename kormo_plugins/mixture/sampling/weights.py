@@ -22,18 +22,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kormo_plugins.errors import KormoError, closest
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
 
 class Group(BaseModel):
     """Sources or groups that divide the group's share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     share: float = Field(ge=0, description="weight of the whole group, relative to its siblings")
-    of: dict[str, Node] = Field(min_length=1, description="members of the group: source -> weight, or name -> group")
+    of: dict[str, Weight | Group] = Field(
+        min_length=1, description="members of the group: source -> weight, or name -> group"
+    )
 
 
-Node = Annotated[float, Field(ge=0, allow_inf_nan=False)] | Group
+Node = Weight | Group
 Weights = dict[str, Node]
-Group.model_rebuild()
 
 
 def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:

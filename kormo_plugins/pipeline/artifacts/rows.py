@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kormo_plugins.console.progress import Progress
+from kormo_plugins.mixture.row_plans.policy import packing_of
 from kormo_plugins.pipeline.artifacts.conversations import chat_shards, tell_too_long
 from kormo_plugins.pipeline.artifacts.token_source import token_shards
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, say
@@ -77,8 +78,6 @@ def build_row_plan(
     plan: RowPlan, name: str, corpus: Artifact | None, shards: Artifact, get: ArtifactProvider
 ) -> Artifact:
     """The row plan of a source: which span of which document goes into which row."""
-    from kormo_plugins.mixture.row_plans.rows import build_rows, packing_of
-
     row_length = plan.row_length
     chat = corpus is not None and bool(corpus.stats.get("conversations"))
     policy, params = packing_of(plan.mixture, plan.components, name, conversations=chat)
@@ -92,6 +91,8 @@ def build_row_plan(
 
     def make(out: Path) -> Mapping[str, object]:
         """Writes the row plan into `out`; the statistics for the manifest."""
+        from kormo_plugins.mixture.row_plans.rows import build_rows
+
         verify_lengths(shards.path)
         with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
             return build_rows(

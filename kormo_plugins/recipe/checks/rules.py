@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kormo_plugins.errors import Faults, KormoError, moved
-from kormo_plugins.evaluation.catalogue import catalogue_of
-from kormo_plugins.evaluation.judged.suite import is_judged, load_judged
-from kormo_plugins.evaluation.suites import load_suite
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.devices.context_parallel import check_shared_rows
 from kormo_plugins.recipe.checks.devices.deepspeed import deepspeed_config
@@ -37,8 +34,7 @@ from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have
 from kormo_plugins.recipe.files.environment import REFERENCE, REFUSED
 from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved
 from kormo_plugins.recipe.files.tree import leaves
-from kormo_plugins.training.precision import axolotl_switches
-from kormo_plugins.training.settings import Precision
+from kormo_plugins.training.precision import Precision, axolotl_switches
 
 Rule = Callable[[Resolved], Iterable[KormoError]]
 DTYPES = {"weights", "compute", "master", "optimizer"}
@@ -289,6 +285,9 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     """A misspelt suite or task, or a missing folder, must be found before the training."""
     if recipe.get("kormo.evaluate") is None:
         return
+    from kormo_plugins.evaluation.catalogue import catalogue_of
+    from kormo_plugins.evaluation.judged.suite import is_judged
+    from kormo_plugins.evaluation.suites import load_suite
 
     where, faults = "kormo.evaluate.suites", Faults()
     requested = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
@@ -319,6 +318,8 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
 
 def _judge_is_named(recipe: Resolved, name: str) -> Iterator[KormoError]:
     """A judged suite needs a judge, which nobody can name at the end of a training."""
+    from kormo_plugins.evaluation.judged.suite import load_judged
+
     settings = load_judged(name).judge
     if settings.url is None and settings.checkpoint is None:
         yield _error(

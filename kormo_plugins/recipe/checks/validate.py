@@ -1,6 +1,6 @@
 """`kormo recipe validate`: the checks that it runs, and their result.
 
-`load_recipe` checks everything that Axolotl will see. Added here are checks of the file itself (a child with `extends`
+`check_recipe` checks everything that Axolotl will see. Added here are checks of the file itself (a child with `extends`
 must name our plugin), dataset and tokenizer recipes on their own, and, on request, Axolotl's own validators.
 """
 
@@ -17,20 +17,20 @@ from kormo_plugins.corpus.comparisons import step_warnings
 from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.parameters import reason
 from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.checked import CheckedRecipe, check_recipe, warnings_of
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.checks.devices.machine import not_ready
 from kormo_plugins.recipe.files.kinds import LISTS, list_of_recipes
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
-from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl_plugins import OURS, is_registered
 from kormo_plugins.recipe.schema.dataset import parse_data
 
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
 """Keys that identify a dataset recipe; none of them is an Axolotl key."""
 
-ToAxolotl = Callable[[Recipe], dict[str, object]]
+ToAxolotl = Callable[[CheckedRecipe], dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def validate(path: Path | str, overrides: Mapping[str, object] | None = None, fu
     with faults.catch():
         named_in_file(own, path)
     with faults.catch():
-        recipe = load_recipe(path, overrides)
+        recipe = check_recipe(path, overrides)
     if full and recipe is not None:
         with faults.catch():
             check_with_axolotl(recipe.resolved, full(recipe))

@@ -16,8 +16,8 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.measures.flops import Shape
+from kormo_plugins.recipe.checked import CheckedRecipe, check_recipe
 from kormo_plugins.recipe.files.resolve import resolve
-from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.tokenizer.layout import ADDED_TOKENS
 
 IN_CONFIG = {"experts": "num_local_experts", "experts_per_token": "num_experts_per_tok"}
@@ -46,7 +46,7 @@ class Model:
         return self.parameters - shape.layers * idle * 3 * shape.hidden_size * shape.intermediate_size
 
 
-def model_of(recipe: Recipe) -> Model:
+def model_of(recipe: CheckedRecipe) -> Model:
     """The model that the recipe trains.
 
     Raises:
@@ -79,7 +79,7 @@ def _model(values: Mapping[str, object], rows: int, where: str) -> Model:
         ) from None
 
 
-def vocabulary(recipe: Recipe) -> int:
+def vocabulary(recipe: CheckedRecipe) -> int:
     """Number of ids of the recipe's own tokenizer, including added tokens.
 
     Raises:
@@ -126,7 +126,7 @@ def _ids(folder: Path, where: str) -> int:
     return 1 + max(map(int, [*(words.values() if isinstance(words, dict) else range(len(words))), *added]))
 
 
-def _config_before(recipe: Recipe) -> dict[str, Any]:
+def _config_before(recipe: CheckedRecipe) -> dict[str, Any]:
     """The sizes of the model that the recipe continues, as in a config.json."""
     folder = recipe.block.from_run or Path(str(recipe.get("base_model")))
     where = recipe.resolved.where("kormo.from_run" if recipe.block.from_run else "base_model")
@@ -148,14 +148,14 @@ def _config_before(recipe: Recipe) -> dict[str, Any]:
     return {**sizes, **own, "vocab_size": shape.vocab_rows, "tie_word_embeddings": model.tied}
 
 
-def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:
+def recipe_of(output_dir: Path, beside: Path) -> CheckedRecipe | None:
     """The recipe in the folder of `beside` whose `output_dir` this is; None if there is none."""
     output_dir_line = re.compile(rf"^output_dir:\s*['\"]?{re.escape(str(output_dir))}['\"]?\s*(#.*)?$", re.M)
     for path in sorted(beside.parent.glob("*.yml")):
         if path == beside or not output_dir_line.search(path.read_text(encoding="utf-8", errors="replace")):
             continue
         if str(resolve(path).get("output_dir")) == str(output_dir):
-            return load_recipe(path)
+            return check_recipe(path)
     return None
 
 

@@ -16,13 +16,12 @@ from typing import Any
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.flops import model_flops_per_token
 from kormo_plugins.recipe.cost.advice import advise
+from kormo_plugins.recipe.cost.disk import checkpoints
 from kormo_plugins.recipe.cost.machine import Machine
 from kormo_plugins.recipe.cost.memory import GB, Memory, Setup, Zero, memory
 from kormo_plugins.recipe.cost.model_size import Model, model_of
 from kormo_plugins.recipe.cost.setup import ANSWERS, setup_of
 from kormo_plugins.recipe.load import Recipe
-
-DEFAULT_SAVE_TOTAL_LIMIT = 4  # Axolotl's
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
         per_token,
         flops,
         None if flops is None else flops / rate / 3600,
-        _checkpoints(recipe, setup),
+        checkpoints(recipe, setup),
         tuple(notes),
         tuple(advise(setup, micro, machine.capacity, "liger" in kernels)),
     )
@@ -147,25 +146,3 @@ def _accumulation(recipe: Recipe, micro: int, ranks: int) -> int | None:
             do="change micro_batch_size or --gpus so that their product divides global_batch",
         )
     return whole // (micro * ranks)
-
-
-def checkpoint_bytes(recipe: Recipe) -> float | None:
-    """Bytes on disk of the kept checkpoints, the finished model and its export; None if the size of the model is not
-    known before it is built."""
-    try:
-        model = model_of(recipe)
-        sizes = _checkpoints(recipe, setup_of(recipe, model, Machine(gpu="cpu"))[0])
-    except (KormoError, OSError):
-        return None
-    return float(GB * (sizes["rolling"] + 2 * sizes["export"]))
-
-
-def _checkpoints(recipe: Recipe, setup: Setup) -> dict[str, Any]:
-    """Sizes on disk, in GB, over all ranks."""
-    weights = setup.parameters * setup.weight_bytes
-    if setup.trainable < setup.parameters:
-        weights = 4.0 * setup.trainable
-    state = setup.trainable * (setup.master_bytes + setup.moment_bytes)
-    kept = int(recipe.get("save_total_limit", DEFAULT_SAVE_TOTAL_LIMIT))
-    full = (weights + state) / GB
-    return {"full": full, "kept": kept, "rolling": full * kept, "export": weights / GB}

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from kormo_plugins.errors import KormoError, in_words
+from kormo_plugins.recipe.checked import CheckedRecipe
 from kormo_plugins.recipe.cost.machine import Machine
 from kormo_plugins.recipe.cost.memory import Setup, Zero
 from kormo_plugins.recipe.cost.model_size import Model
 from kormo_plugins.recipe.files.paths import located
-from kormo_plugins.recipe.load import Recipe
 
 BYTES = {"float32": 4, "bfloat16": 2}
 MOMENTS: dict[str, float] = {
@@ -52,7 +52,7 @@ ANSWERS = 2
 FOUR_BITS = 0.5 + 4 / 64  # NF4 with a float32 scale for each block of 64
 
 
-def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, list[str]]:
+def setup_of(recipe: CheckedRecipe, model: Model, machine: Machine) -> tuple[Setup, list[str]]:
     """The memory setup of a recipe, and the assumptions that had to be made."""
     precision, notes = recipe.block.precision, []
     zero = read_zero(recipe)
@@ -106,7 +106,7 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
     return setup, notes
 
 
-def fused(recipe: Recipe) -> frozenset[str]:
+def fused(recipe: CheckedRecipe) -> frozenset[str]:
     """The fused kernels of the recipe, as `memory.Setup` names them."""
     kernels = set()
     for choice in recipe.block.kernels:
@@ -118,7 +118,7 @@ def fused(recipe: Recipe) -> frozenset[str]:
     return frozenset(kernels)
 
 
-def one_pass(recipe: Recipe, model: Model) -> frozenset[str]:
+def one_pass(recipe: CheckedRecipe, model: Model) -> frozenset[str]:
     """Whether output layer and loss are one pass (`training/one_pass.py`): next-token prediction with a model of ours.
     Losses of later tokens and of expert routers are computed separately, in a forward pass of their own."""
     foreign = recipe.get("base_model") and recipe.block.architecture is None and recipe.block.from_run is None
@@ -127,7 +127,7 @@ def one_pass(recipe: Recipe, model: Model) -> frozenset[str]:
     return frozenset({"one_pass"} if taken else ())
 
 
-def _adapter(recipe: Recipe, model: Model) -> int:
+def _adapter(recipe: CheckedRecipe, model: Model) -> int:
     """Number of LoRA parameters: rank × (inputs + outputs) of each targeted matrix, and the embeddings that are trained
     in full."""
     shape = model.shape
@@ -149,7 +149,7 @@ def _adapter(recipe: Recipe, model: Model) -> int:
     return low_rank + len(whole) * shape.vocab_rows * d
 
 
-def read_zero(recipe: Recipe) -> Zero | None:
+def read_zero(recipe: CheckedRecipe) -> Zero | None:
     """The recipe's DeepSpeed configuration; None without DeepSpeed.
 
     Raises:

@@ -33,10 +33,35 @@ def text(found: Difference, a: Recipe, b: Recipe) -> Iterator[str]:
 
 def _pairs(pairs: dict[str, list[object]]) -> Iterator[str]:
     for key, (left, right) in pairs.items():
-        if isinstance(left, dict) or isinstance(right, dict):
-            yield f"  {'-' if right is None else '+'} {key}: {_short(left if right is None else right)}"
-        else:
+        if not _is_block(left) and not _is_block(right):
             yield f"    {key}: {_short(left)} {ARROW} {_short(right)}"
+            continue
+        before, after = ({} if side is None else dict(_leaves(key, side)) for side in (left, right))
+        for name in [*before, *(name for name in after if name not in before)]:
+            if name not in after:
+                yield f"  - {name}: {_short(before[name])}"
+            elif name not in before:
+                yield f"  + {name}: {_short(after[name])}"
+            elif before[name] != after[name]:
+                yield f"    {name}: {_short(before[name])} {ARROW} {_short(after[name])}"
+
+
+def _is_block(value: object) -> bool:
+    """Whether a value has keys of its own: a mapping, or a list with one."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
+
+
+def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
+    """The values in a block that are set, with the dotted key of each; the block itself if none is."""
+    inner: dict[str, object] = {}
+    if isinstance(value, dict):
+        inner = {f"{key}.{name}": child for name, child in value.items() if child not in (None, [], {}, "")}
+    elif isinstance(value, list) and _is_block(value):
+        inner = {f"{key}[{place}]": child for place, child in enumerate(value)}
+    for name, child in inner.items():
+        yield from _leaves(name, child)
+    if not inner:
+        yield key, value
 
 
 def _short(value: object) -> str:

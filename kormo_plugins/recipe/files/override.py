@@ -24,6 +24,7 @@ from kormo_plugins.errors import KormoError, closest, writing
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
+from kormo_plugins.recipe.files.record import FIRST_LINE, RECORD, record_of
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, resolve
 from kormo_plugins.recipe.files.tree import UNITED
 from kormo_plugins.recipe.files.yaml_file import read_value
@@ -34,8 +35,6 @@ from kormo_plugins.recipe.schema.json_types import Schema, faults, name_of, obje
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 from kormo_plugins.store.atomic import write_text
 
-_FIRST_LINE = "# Written by kormo: a recipe with everything that it extends, and with the changes of the next line.\n"
-_RECORD = "# kormo: "
 _KEY = re.compile(r"[^\s.\[\]=]+(\[\d+\]|\.[^\s.\[\]=]+)*")
 _CHOICES = {
     "kormo.architecture": "architecture",
@@ -81,7 +80,7 @@ def text_of(recipe: Recipe, changes: Mapping[str, object]) -> str:
     if before:  # a recipe that was itself made so: record the original, and all changes since
         record = {"recipe": before["recipe"], "set": {**before["set"], **changes}}
     values = recipe_yaml(from_here(recipe.resolved))
-    return f"{_FIRST_LINE}{_RECORD}{json.dumps(record, ensure_ascii=False)}\n{values}"
+    return f"{FIRST_LINE}{RECORD}{json.dumps(record, ensure_ascii=False)}\n{values}"
 
 
 def write(recipe: Recipe, changes: Mapping[str, object], out: Path) -> Path:
@@ -90,19 +89,6 @@ def write(recipe: Recipe, changes: Mapping[str, object], out: Path) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, text_of(recipe, changes))
     return out
-
-
-def record_of(path: Path) -> dict[str, Any] | None:
-    """The origin that a file records: the original recipe and the changes (`recipe`, `set`); None if it records
-    none."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            if file.readline() != _FIRST_LINE:
-                return None
-            record: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
-            return record
-    except (OSError, ValueError):
-        return None
 
 
 def provenance(path: Path) -> dict[str, object]:

@@ -11,26 +11,24 @@ their argument models are recorded, and the entry is rebuilt when one of them ha
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, disk_error_in
-from kormo_plugins.plugins.lookup import allowed
-from kormo_plugins.recipe.schema.axolotl_model import MODEL_MODULE, build, stamp
+from kormo_plugins.errors import KormoError
+from kormo_plugins.plugins.installed import version
 from kormo_plugins.recipe.schema.axolotl_plugins import EVERY, is_ours, look_up
-from kormo_plugins.recipe.schema.json_types import Schema
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
 from kormo_plugins.training.compat import variants, versions
+
+if TYPE_CHECKING:
+    from kormo_plugins.recipe.schema.json_types import Schema
 
 FORMAT = 8
 """Incremented when entries of an older layout must not be read."""
@@ -69,15 +67,17 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
         KormoError: Axolotl is not installed or has an unsupported version, or a plugin cannot be imported (Axolotl
             itself would continue without it).
     """
-    versions.require_supported(versions.installed())
     names = sorted({variants.plugin_name(name) for name in plugins if not is_ours(name)})
     path = cache_folder() / f"axolotl-schema-{identity(_key(names))[:IDENTITY_LENGTH]}.json"
     content = _read(path)
     if content is None:
+        from kormo_plugins.recipe.schema import axolotl_entry
+
+        versions.require_supported(versions.installed())
         for name in names:
             if name != EVERY:
                 look_up(name)
-        content = build(names) if MODEL_MODULE in sys.modules else _build_apart(names)
+        content = axolotl_entry.made(names)
         _write(path, content)
     return SchemaView(
         content["schema"],
@@ -94,21 +94,23 @@ def cache_folder() -> Path:
 
 
 def _key(plugins: list[str]) -> dict[str, object]:
-    versions_by_name: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
-    for distribution in ("axolotl", "transformers", "trl"):
-        try:
-            versions_by_name[distribution] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
+    axolotl = versions.installed() or versions.require_supported(None)
+    versions_by_name = {"kormo-plugins": __version__, "python": sys.version.split()[0], "axolotl": axolotl}
+    for distribution in ("transformers", "trl"):
+        found = version(distribution)
+        if found is None:
             raise KormoError(
                 where=f"the package {distribution}",
                 found="not installed",
                 why="a recipe is an Axolotl configuration, and is checked against the installed Axolotl",
                 do=versions.install_line(),
-            ) from None
+            )
+        versions_by_name[distribution] = found
     return {
         "format": FORMAT,
         "versions": versions_by_name,
         "plugins": plugins,
+        "supported": versions.SUPPORTED,  # an entry exists only for a supported Axolotl
         "unnamed": variants.entry_point_plugins(),
     }
 
@@ -130,35 +132,7 @@ def _write(path: Path, content: dict[str, object]) -> None:
         return  # without a writable cache (read-only home, full disk), only seconds are lost
 
 
-def _build_apart(plugins: list[str]) -> dict[str, Any]:
-    """Runs `build` in a child process, which keeps torch out of this process and import messages off its stdout."""
-    with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
-        out = Path(folder) / "schema.json"
-        paths = [path for path in sys.path if path]
-        if any(allowed(plugin.rpartition(".")[0]) for plugin in plugins):
-            paths.append(str(Path.cwd()))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        child = subprocess.run(
-            [sys.executable, "-P", "-m", "kormo_plugins.recipe.schema.axolotl_model", str(out), *plugins],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        whole = child.returncode == 0 and out.exists()  # not truncated by a full disk
-        content = json.loads(out.read_text(encoding="utf-8")) if whole else None
-    if content is None:
-        last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
-        if disk := disk_error_in(RuntimeError(last), where=Path(folder)):
-            raise disk
-        raise KormoError(
-            where="the installed Axolotl",
-            found=last,
-            why="its configuration model could not be imported",
-            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or reinstall it: {versions.install_line()}",
-        )
-    if "error" in content:
-        where, found, why, do = content["error"]
-        raise KormoError(where=where, found=found, why=why, do=do)
-    return dict(content)
+def stamp(path: Path) -> list[int]:
+    """Size and time of a file, by which a change of it is noticed."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

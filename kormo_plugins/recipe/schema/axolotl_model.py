@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.schema.axolotl import stamp
 from kormo_plugins.recipe.schema.axolotl_plugins import EVERY, arguments, arguments_if_any, is_ours, shipped
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.training.compat import variants
@@ -60,12 +61,6 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
 def _named(plugins: Sequence[str]) -> list[str]:
     """The plugins' names, with `EVERY` expanded."""
     return [name for name in plugins if name != EVERY] + (shipped()[0] if EVERY in plugins else [])
-
-
-def stamp(path: Path) -> list[int]:
-    """Size and time of a file, by which a change of it is noticed."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _closed_lists() -> dict[str, list[str]]:

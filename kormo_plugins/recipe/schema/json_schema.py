@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
@@ -136,6 +137,12 @@ def _generator() -> Any:
             if closed is not None:  # said of the mapping, not of the text
                 made["anyOf"][0]["additionalProperties"] = closed
             return made
+
+        def encode_default(self, dft: Any) -> Any:
+            """A default as JSON; a model's serializer is built first (`plugins/choice.py`: an import builds none)."""
+            if isinstance(dft, BaseModel):
+                type(dft).model_rebuild()
+            return super().encode_default(dft)
 
     return Generator
 

@@ -163,7 +163,7 @@ class StopOn(Strict):
 
     nan: bool = Field(default=True, description="stop at a loss or gradient norm that is NaN or infinite")
     spike: Spike | None = Field(
-        default=Spike(),
+        default=Spike.model_construct(),
         description="stop at a spike of the loss with these thresholds; null: spikes do not stop the run",
     )
 
@@ -206,9 +206,11 @@ class KormoBlock(Strict):
         default=None,
         description="dataset recipe: a file, or a mapping that may use `extends`; null: Axolotl reads its own datasets",
     )
-    collator: Choice = Field(default=Choice(name="document_mask"), description="component that turns rows into a batch")
+    collator: Choice = Field(
+        default=Choice.model_construct(name="document_mask"), description="component that turns rows into a batch"
+    )
     objective: Choice = Field(
-        default=Choice(name="next_token"), description="component that computes the training loss"
+        default=Choice.model_construct(name="next_token"), description="component that computes the training loss"
     )
     kernels: tuple[Choice, ...] = Field(default=(), description="fused kernels, applied in the order listed")
     callbacks: tuple[Choice, ...] = Field(default=(), description="additional callbacks that observe the run")
@@ -242,16 +244,19 @@ class KormoBlock(Strict):
     )
     precision: Precision = Field(description="dtypes of weights, matrix products, master weights and optimizer moments")
     decay: Decay = Field(
-        default=Decay(),
+        default=Decay.model_construct(),
         description="parameter groups to which weight decay applies",
     )
     stop_on: StopOn = Field(
-        default=StopOn(), description="conditions that stop the run; the report names the documents of the batch"
+        default=StopOn.model_construct(),
+        description="conditions that stop the run; the report names the documents of the batch",
     )
     generation: dict[str, object] = Field(
         default_factory=dict, description="settings in generation_config.json of every checkpoint"
     )
-    samples: Samples | None = Field(default=Samples(), description="continuations printed at the end; null: none")
+    samples: Samples | None = Field(
+        default=Samples.model_construct(), description="continuations printed at the end; null: none"
+    )
     evaluate: Evaluate | None = Field(default=None, description="benchmarks to run on the finished model; null: none")
     workspace: Path = Field(
         default=Path("artifacts"),

@@ -57,6 +57,7 @@ TOUCHED: dict[str, str] = {
     "trackio:init": "transformers passes an argument that the trackio which Axolotl pins does not know",
     "torch.utils.file_baton:FileBaton.wait": "waits for a lock of a killed compilation without a word",
     "torch:_fused_adamw_": "divides gradients by `grad_scale` of the optimizer: clipping without a pass",
+    "pydantic.plugin._loader:get_plugins": "`kormo` looks for pydantic's plugins without importlib.metadata",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""

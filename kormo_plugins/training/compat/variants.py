@@ -18,7 +18,8 @@ import functools
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
+
+from kormo_plugins.plugins.installed import entry_points
 
 PLUGIN_GROUP = "axolotl.plugins"
 """Entry point group of Axolotl plugins."""
@@ -35,13 +36,10 @@ def entry_point_plugins() -> tuple[str, ...]:
 
     Only reads metadata. An Axolotl that reads the group also has plugins of its own in it.
     """
-    try:
-        looked_up = metadata.distribution("axolotl").entry_points.select(group=PLUGIN_GROUP)
-    except metadata.PackageNotFoundError:
+    points = entry_points(PLUGIN_GROUP)
+    if not any(point.distribution == "axolotl" for point in points):
         return ()
-    if not looked_up:
-        return ()
-    return tuple(dict.fromkeys(plugin_name(point.value) for point in metadata.entry_points(group=PLUGIN_GROUP)))
+    return tuple(dict.fromkeys(plugin_name(point.value) for point in points))
 
 
 def unnamed_plugins() -> tuple[str, ...]:

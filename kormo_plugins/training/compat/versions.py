@@ -6,11 +6,9 @@ Axolotl is not imported: an unsupported version may fail on import with an unrel
 from __future__ import annotations
 
 import sys
-from importlib import metadata
-
-from packaging.specifiers import SpecifierSet
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.plugins.installed import version as version_of
 
 SUPPORTED = ">=0.19,<0.22"
 """Versions of Axolotl, as in `pyproject.toml` and `.ci/compat`."""
@@ -30,10 +28,7 @@ def install_line(python: tuple[int, int] = sys.version_info[:2]) -> str:
 
 def installed() -> str | None:
     """Version of the installed Axolotl; None if there is none."""
-    try:
-        return metadata.version("axolotl")
-    except metadata.PackageNotFoundError:
-        return None
+    return version_of("axolotl")
 
 
 def require_supported(version: str | None) -> str:
@@ -51,6 +46,8 @@ def require_supported(version: str | None) -> str:
             why="a recipe is a configuration of Axolotl's, and Axolotl trains it",
             do=install_line(),
         )
+    from packaging.specifiers import SpecifierSet
+
     if not SpecifierSet(SUPPORTED).contains(version, prereleases=True):
         raise KormoError(
             where="axolotl",

@@ -15,15 +15,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.scan.alphabets import CP1252, SUSPECT
 from kormo_plugins.corpus.scan.text_scan import compiled, in_ks_x_1001, scan_of
 from kormo_plugins.documents.document import Document, Reject
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _BYTE = {ord(char): byte for char, byte in CP1252.items()} | {code: code for code in range(0x80, 0x100)}
 _RUN = re.compile(f"[{SUSPECT}]{{2,}}")
@@ -160,10 +162,14 @@ def _by_patterns(text: str) -> _Facts:
 @lru_cache(maxsize=1)
 def _common() -> np.ndarray:
     """Which of the 11,172 syllables are in KS X 1001."""
+    import numpy as np
+
     return np.array([in_ks_x_1001(chr(code)) for code in range(0xAC00, 0xD7A4)])
 
 
 def _rare_share(text: str) -> float:
+    import numpy as np
+
     codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
     syllables = codes[(codes >= 0xAC00) & (codes <= 0xD7A3)]
     return float(1 - _common()[syllables - 0xAC00].mean()) if len(syllables) else 0.0

@@ -40,18 +40,19 @@ from kormo_plugins.documents.document import Document, Reject
 FATES: dict[str, str] = {"\n": LINES, "\n\n": PARAGRAPH, " ": SPACES, "": GONE}
 """Replacement -> the characters it replaces (bodies of regular-expression classes)."""
 
-_ODD = re.compile(f"[{ODD}]")
-_LINE_END = re.compile(f"\r\n|[{LINES}]")
-_SPACE = re.compile(f"[{SPACES}]")
+# As text: `re` compiles them at the first document that needs them, and keeps them.
+_ODD = f"[{ODD}]"
+_LINE_END = f"\r\n|[{LINES}]"
+_SPACE = f"[{SPACES}]"
 # A joiner or a selector modifies the preceding character; without one, it is left over. Tags after a black flag, up to
 # the cancel tag, name a region; anywhere else they are invisible, and have been used to hide text.
-_GONE = re.compile(
+_GONE = (
     f"[{GONE}]|(?:(?<=[\\s])|^)[{JOINERS}]+|(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{1,6}}\U000e007f)"
     f"|[{TAGS}]"
 )
-_SHAPES = re.compile(f"[{JOINERS}{TAGS}]")
+_SHAPES = f"[{JOINERS}{TAGS}]"
 """Characters that are kept or removed depending on the preceding character."""
-_RUN_OF_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
+_RUN_OF_SPACES = r"(?<=\S) {2,}(?=\S)"
 _Form = Literal["NFC", "NFKC"]
 
 
@@ -93,7 +94,7 @@ def normalize(text: str, params: NormalizeParams) -> str:
     """The normal form of `text`; idempotent."""
     if not is_composed(text, params.form):
         text = _composed(text, params.form)
-        if may_hold(text, bits.ODD) and _ODD.search(text):  # one search for all
+        if may_hold(text, bits.ODD) and re.search(_ODD, text):  # one search for all
             text = _composed(_visible(text), params.form)  # removing a character may have joined two that compose
     if has_trailing(text):
         text = _without_trailing(text)
@@ -101,7 +102,7 @@ def normalize(text: str, params: NormalizeParams) -> str:
     if kept + "\n" in text:
         text = re.sub(kept + "\n+", kept, text)
     if params.collapse_spaces:
-        text = _RUN_OF_SPACES.sub(" ", text)
+        text = re.sub(_RUN_OF_SPACES, " ", text)
     return text.strip("\n").rstrip()
 
 
@@ -123,8 +124,8 @@ def _without_trailing(text: str) -> str:
 
 def visible(text: str) -> str:
     """Applies `FATES` to every invisible character of `text`; idempotent."""
-    text = _SPACE.sub(" ", _LINE_END.sub("\n", text.replace(PARAGRAPH, "\n\n")))
-    while (clean := _GONE.sub(lambda match: match[1] or "", text)) != text:  # removal may have exposed a joiner
+    text = re.sub(_SPACE, " ", re.sub(_LINE_END, "\n", text.replace(PARAGRAPH, "\n\n")))
+    while (clean := re.sub(_GONE, lambda match: match[1] or "", text)) != text:  # removal may have exposed a joiner
         text = clean
     return text
 
@@ -141,7 +142,7 @@ def _visible(text: str) -> str:
     if not compiled(text):
         return visible(text)
     places = (character_bits()[scan_of(text).codes] & bits.ODD).nonzero()[0].tolist()
-    if _SHAPES.search("".join([text[place] for place in places])):
+    if re.search(_SHAPES, "".join([text[place] for place in places])):
         return visible(text)
     pieces, at, fates = [], 0, _fates()
     for place in places:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import orjson
 from pydantic import Field
 
@@ -21,6 +20,9 @@ from kormo_plugins.corpus.params import Strict
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _HANGUL = re.compile("[가-힣]")
 
@@ -66,6 +68,8 @@ class Decontaminate:
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 
     def __call__(self, document: Document) -> Document | Reject:
+        import numpy as np
+
         from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: imported only if used
 
         data = np.frombuffer(document.text.encode(), dtype=np.uint8)
@@ -91,6 +95,8 @@ def _files(path: Path) -> list[Path]:
 @lru_cache(maxsize=4)
 def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
     """Length of run -> sorted hashes of all runs of that length; uint64."""
+    import numpy as np
+
     from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: imported only if used
 
     tables: dict[int, list[np.ndarray]] = {}

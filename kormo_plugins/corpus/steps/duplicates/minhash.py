@@ -22,9 +22,8 @@ A compiled kernel computes the hashes from UTF-8 bytes; the hashes differ from d
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -33,6 +32,9 @@ from kormo_plugins.corpus.step import Clustering
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.preferred import Preference, keep_one, rank
 from kormo_plugins.documents.document import Document
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class MinhashDedupParams(Strict):
@@ -104,6 +106,8 @@ class MinhashDedup(Clustering):
         """The signature: uint32, shape [bands × rows + 24 + 2 + len(prefer)]: minimum hashes of the n-grams, all ones
         for a document that is too short; minimum hashes of the numbers; numbers per thousand words; words; the
         document's rank."""
+        import numpy as np
+
         from kormo_plugins.corpus.steps.duplicates.minhash_kernel import numbers, signature
 
         text = document.text if self.params.whole else without_boilerplate(document.text, self.params.min_words)
@@ -133,6 +137,8 @@ class MinhashDedup(Clustering):
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Drops all but one document of each cluster. Memory: the signatures and 24 bytes per document."""
+        import numpy as np
+
         self.stays = stays = self.clusters(signatures)
         decisions = np.full(len(signatures), -1, dtype=np.int8)
         decisions[stays != np.arange(len(stays))] = 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from kormo_plugins.documents.document import Document
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Preference = Literal["human", "synthetic", "newest", "longest"]
 _LAST = 0xFFFFFFFF
@@ -39,6 +40,8 @@ def keep_one(first: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         first: for each document the index of the first one of its cluster; int64, shape [documents].
         ranks: shape [documents, preferences].
     """
+    import numpy as np
+
     if not ranks.shape[1]:
         return first
     order = np.lexsort((np.arange(len(first)), *ranks.T[::-1], first))  # by cluster, then rank, then position

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 _TIME = r"(?:오전|오후|AM|PM)?\s?\d{1,2}:\d{2}(?::\d{2})?(?:\s?(?:AM|PM))?"
 _DAY = r"\d{4}(?:년|[./-])\s?\d{1,2}(?:월|[./-])\s?\d{1,2}(?:일|\.)?"
-_STAMP = re.compile(
+_STAMP = (
+    r"(?m)"
     r"^(?:"
     r"\d{1,5}[ \t]*(?=\n[\d:.,]+ ?-->)"  # subtitle number
     r"|(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{3} ?--> ?[^\n]*"  # subtitle time
@@ -23,10 +24,10 @@ _STAMP = re.compile(
     rf"|-{{3,}} ?{_DAY}[^\n]{{0,12}}-{{3,}}"  # date separator between messages
     r"|WEBVTT[^\n]*"
     r"|<v [^>\n]{1,24}>"
-    r")",
-    re.MULTILINE,
+    r")"
 )
-_SPEAKER = re.compile(r"^([^\s:：\n]{1,12}) ?[:：] ?(?=\S)", re.MULTILINE)
+_SPEAKER = r"(?m)^([^\s:：\n]{1,12}) ?[:：] ?(?=\S)"
+"""Both as text: `re` compiles them at the first document that needs them, and keeps them."""
 LONGEST_VERSE = 40
 """Maximum characters of a line of verse."""
 FEWEST_VERSES = 8
@@ -39,11 +40,11 @@ def without_stamps(text: str) -> str:
     """`text` without the timestamps, numbers and names before the lines of a chat or of subtitles."""
     if ":" not in text and "：" not in text:
         return text
-    bare = _STAMP.sub("", text)
-    speakers = Counter(match[1] for match in _SPEAKER.finditer(bare))
+    bare = re.sub(_STAMP, "", text)
+    speakers = Counter(match[1] for match in re.finditer(_SPEAKER, bare))
     # A dialogue has few speakers with many lines each; a glossary has as many headwords as lines.
     if sum(speakers.values()) >= 4 and 2 * len(speakers) <= sum(speakers.values()):
-        bare = _SPEAKER.sub("", bare)
+        bare = re.sub(_SPEAKER, "", bare)
     return bare
 
 

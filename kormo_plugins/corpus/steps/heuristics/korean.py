@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 from math import comb
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -30,6 +29,9 @@ from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_o
 from kormo_plugins.corpus.steps.heuristics.genres import without_stamps
 from kormo_plugins.corpus.steps.heuristics.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _ENDS, _FINALS, _CLOSES = ".!?…。", "다요죠까네오함됨음임", "\"'”’)]*_」』"
 _SENTENCE_END = re.compile(rf"(?:[{_ENDS}]|[{_FINALS}]\.?)[{re.escape(_CLOSES)}]*$")
@@ -247,6 +249,8 @@ for _word, _before in _RULES:
 @lru_cache(maxsize=1)
 def _signs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sentence tables for the compiled scan."""
+    import numpy as np
+
     closes, ends = (np.array([*map(ord, chars)], np.uint32) for chars in (_CLOSES, _ENDS + _FINALS))
     reports = [[*map(ord, reversed(end))] for part in _REPORT_ENDS.split("|") for end in expanded(part)]
     return closes, ends, padded(reports, 3)

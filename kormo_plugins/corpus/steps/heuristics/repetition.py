@@ -9,9 +9,8 @@ refrains are allowed up to `verse` and n-grams are counted over each distinct li
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -19,6 +18,9 @@ from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_o
 from kormo_plugins.corpus.steps.heuristics.genres import is_verse, without_stamps
 from kormo_plugins.corpus.steps.heuristics.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _GOPHER = "Gopher, table A1"
 _REASONS = (
@@ -70,6 +72,8 @@ class Repetition:
     VERSION = 3
 
     def __init__(self, params: RepetitionParams) -> None:
+        import numpy as np
+
         self.params = params
         limits = sorted([(*pair, True) for pair in params.top] + [(*pair, False) for pair in params.repeated])
         self.limits = (
@@ -113,6 +117,8 @@ class Repetition:
         return None
 
     def _ngrams(self, text_words: list[str]) -> Reject | None:
+        import numpy as np
+
         from kormo_plugins.corpus.steps.heuristics.ngram_kernel import longer, repeated, top
 
         if len(text_words) < self.params.min_words:

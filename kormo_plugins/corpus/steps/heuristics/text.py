@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Every pattern here takes linear time on any text: a 50 MB line of backticks or open brackets must not be slower. Hence
 # possessive quantifiers, and `]` that ends a link.
@@ -48,6 +50,8 @@ _NAMES = ("latin", "hangul", "kana", "han", "cyrillic", "greek", "other")
 @lru_cache(maxsize=1)
 def _table() -> np.ndarray:
     """Script of each code unit of the Basic Multilingual Plane; len(_NAMES) for non-letters."""
+    import numpy as np
+
     table = np.full(1 << 16, len(_NAMES), dtype=np.uint8)
     for start, end, name in _BLOCKS:
         table[start:end] = _NAMES.index(name)
@@ -74,6 +78,8 @@ class Scripts:
 
 def scripts(text: str) -> Scripts:
     """Counts the letters of each script (by Unicode block; digits and punctuation are not counted)."""
+    import numpy as np
+
     codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
     counts = np.bincount(_table()[codes], minlength=len(_NAMES) + 1)
     return Scripts(*counts[: len(_NAMES)].tolist())

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from kormo_plugins.corpus.params import Strict
@@ -27,6 +26,9 @@ from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.fingerprint import file_checksum
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NAME = "classifier.npz"
 
@@ -93,6 +95,8 @@ class Classifier:
 
     def score(self, text: str) -> float:
         """Similarity of `text` to the good examples, from 0 to 1."""
+        import numpy as np
+
         if not isinstance(self.model, dict):
             # Uses the pybind object of the fasttext wrapper: the wrapper's predict fails on numpy 2.
             found = self.model.f.predict(" ".join(words(text)) + "\n", -1, 0.0, "strict")
@@ -113,6 +117,8 @@ def train(params: ClassifierParams, path: Path) -> None:
     Raises:
         KormoError: no positive or no negative examples.
     """
+    import numpy as np
+
     from kormo_plugins.corpus.steps.models import classifier_kernel as kernel
 
     example_features: list[np.ndarray] = []
@@ -165,6 +171,8 @@ def _existing(path: Path | None) -> Path:
 
 @lru_cache(maxsize=2)
 def _load(path: Path) -> Any:
+    import numpy as np
+
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in ("weights", "bias", "ngrams")}

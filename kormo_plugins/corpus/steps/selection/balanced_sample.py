@@ -8,13 +8,17 @@ far as it has them; larger cells make up for smaller ones. Documents of a cell a
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 import xxhash
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.step import Ranking
 from kormo_plugins.documents.document import Document
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class BalancedSampleParams(Strict):
@@ -38,6 +42,8 @@ class BalancedSample(Ranking):
 
     def sign(self, document: Document) -> np.ndarray:
         """Hashes of the document's cell and of its id; uint64, shape [2]."""
+        import numpy as np
+
         difficulty = self._difficulty(document)
         cell = f"{document.language if self.params.languages else ''}\0{difficulty}"
         name = document.id.encode("utf-8", "surrogatepass")
@@ -54,6 +60,8 @@ class BalancedSample(Ranking):
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Fills the cells evenly, the smallest first."""
+        import numpy as np
+
         decisions = np.zeros(len(signatures), dtype=np.int8)
         cells, counts = np.unique(signatures[:, 0], return_counts=True)
         remaining = min(self.params.documents, len(signatures))

@@ -10,12 +10,16 @@ perplexity. Documents without the score are kept.
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.step import Ranking
 from kormo_plugins.documents.document import Document
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class KeepTopParams(Strict):
@@ -36,11 +40,15 @@ class KeepTop(Ranking):
 
     def sign(self, document: Document) -> np.ndarray:
         """The score, NaN if there is none; float64, shape [1]."""
+        import numpy as np
+
         value = document.meta.get(self.params.by)
         return np.array([float(value) if isinstance(value, int | float) else np.nan])
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Drops everything below the share."""
+        import numpy as np
+
         scores = signatures[:, 0] if self.params.lowest else -signatures[:, 0]
         judged = np.flatnonzero(~np.isnan(scores))
         stays = judged[np.argsort(scores[judged], kind="stable")[: int(np.ceil(self.params.share * len(judged)))]]

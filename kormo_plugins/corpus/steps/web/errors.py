@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -20,6 +19,8 @@ from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_o
 from kormo_plugins.documents.document import Document, Reject
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from kormo_plugins.corpus.scan.kernels.keywords_kernel import Parts
 
 _BUTTONS = r"(?:좋아요|공유하기|댓글|추천|스크랩|인쇄|글자 ?크기|목록(?:으로)?|이전 ?글|다음 ?글|맨 ?위로)"
@@ -123,6 +124,8 @@ _WANTED = (_NUMBER | _FAILED, _SCRIPT | _OFF, _ASKED | _PLACE, _COOKIE | _USE, _
 
 @lru_cache(maxsize=1)
 def _automaton() -> tuple[Parts, np.ndarray]:
+    import numpy as np
+
     from kormo_plugins.corpus.scan.kernels.keywords_kernel import automaton
 
     return automaton(_SIGNS, _BUTTON).parts, np.array(_WANTED, np.int64)

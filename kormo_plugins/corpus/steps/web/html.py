@@ -13,9 +13,8 @@ from __future__ import annotations
 import html as entities
 import re
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.extract.page import is_page, page_text
@@ -25,6 +24,9 @@ from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 from kormo_plugins.corpus.steps.characters.normalize import visible
 from kormo_plugins.corpus.steps.heuristics.text import FENCE
 from kormo_plugins.documents.document import Document, Reject
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _OPENED = re.compile(r"<(?:(script|style|noscript)\b[^<>]{0,2000}>|!--)", re.IGNORECASE)
 _CLOSED = {

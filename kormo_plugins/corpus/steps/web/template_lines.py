@@ -14,9 +14,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import xxhash
 from pydantic import Field
 
@@ -27,6 +26,9 @@ from kormo_plugins.corpus.steps.duplicates.boilerplate import body
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NAME = "lines.npy"
 LONGEST = 200
@@ -113,6 +115,8 @@ def learn(params: TemplateLinesParams, path: Path) -> None:
     Raises:
         KormoError: the examples contain no document.
     """
+    import numpy as np
+
     assert params.examples is not None
     counts: Counter[int] = Counter()
     total = 0
@@ -138,6 +142,8 @@ def _key(line: str) -> int:
 
 
 def _hashes(path: Path) -> np.ndarray:
+    import numpy as np
+
     return np.asarray(np.load(path, allow_pickle=False))
 
 

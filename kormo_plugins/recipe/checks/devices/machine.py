@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kormo_plugins.errors import NEEDED, Faults, KormoError, moved, size
+from kormo_plugins.recipe.checked import CheckedRecipe
+from kormo_plugins.recipe.checks.length import shorter_than_checkpoint
 from kormo_plugins.recipe.checks.places import not_a_folder, written
-from kormo_plugins.recipe.cost.plan import checkpoint_bytes
+from kormo_plugins.recipe.cost.disk import checkpoint_bytes
 from kormo_plugins.recipe.files.folders import exists
-from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training.float8 import refuse_without_float8
 
 MEGABYTE = 1e6
@@ -87,10 +88,11 @@ INSTALLED_AS = {
 """Import name -> name to install, where they differ."""
 
 
-def not_ready(recipe: Recipe) -> Iterator[KormoError]:
-    """An error for everything that this machine lacks for a run of the recipe."""
+def not_ready(recipe: CheckedRecipe) -> Iterator[KormoError]:
+    """An error for everything that this machine lacks for a run of the recipe, or has of a longer one."""
     for key, path in written(recipe.resolved):
         yield from unwritable(path, recipe.resolved.where(key))
+    yield from shorter_than_checkpoint(recipe)
     yield from data_not_ready(recipe)
     yield from _packages(recipe)
     yield from _float8(recipe)
@@ -98,7 +100,7 @@ def not_ready(recipe: Recipe) -> Iterator[KormoError]:
     yield from _disk(recipe)
 
 
-def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
+def data_not_ready(recipe: CheckedRecipe) -> Iterator[KormoError]:
     """An error for everything missing to build the data: input files, and disk space for generated text."""
     yield from _missing_inputs(recipe)
     generated = MEGABYTE * sum(_generated(recipe))
@@ -112,7 +114,7 @@ def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
         )
 
 
-def _generated(recipe: Recipe) -> Iterator[float]:
+def _generated(recipe: CheckedRecipe) -> Iterator[float]:
     """Megabytes of text requested of each generator that takes its size in megabytes."""
     for source in recipe.data.corpus.sources.values() if recipe.data is not None else ():
         size = source.generator.values.get("megabytes") if source.generator is not None else None
@@ -120,7 +122,7 @@ def _generated(recipe: Recipe) -> Iterator[float]:
             yield float(size)
 
 
-def _missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
+def _missing_inputs(recipe: CheckedRecipe) -> Iterator[KormoError]:
     """Missing input files: a source is read only after the sources before it are cleaned, possibly hours later."""
     for source, path in _reader_paths(recipe):
         if not exists(path):
@@ -140,7 +142,7 @@ def _missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
         )
 
 
-def _reader_paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+def _reader_paths(recipe: CheckedRecipe) -> Iterator[tuple[str, Path]]:
     """Source and path of the readers with a parameter `path`."""
     for name, source in recipe.data.corpus.sources.items() if recipe.data is not None else ():
         model = recipe.registry.model("reader", source.reader.name) if source.reader is not None else None
@@ -178,7 +180,7 @@ def existing(path: Path) -> Path:
     return next((folder for folder in (path, *path.absolute().parents) if exists(folder)), Path("/"))
 
 
-def _packages(recipe: Recipe) -> Iterator[KormoError]:
+def _packages(recipe: CheckedRecipe) -> Iterator[KormoError]:
     for key, needed in PACKAGES.items():
         value = recipe.get(key)
         package = needed.get(value) if isinstance(value, (str, bool)) else None
@@ -191,7 +193,7 @@ def _packages(recipe: Recipe) -> Iterator[KormoError]:
             )
 
 
-def _float8(recipe: Recipe) -> Iterator[KormoError]:
+def _float8(recipe: CheckedRecipe) -> Iterator[KormoError]:
     faults = Faults()
     if recipe.block.precision.compute == "float8":
         with faults.catch():
@@ -199,7 +201,7 @@ def _float8(recipe: Recipe) -> Iterator[KormoError]:
     yield from (moved(fault, recipe.resolved.where) for fault in faults)
 
 
-def _tracker_keys(recipe: Recipe) -> Iterator[KormoError]:
+def _tracker_keys(recipe: CheckedRecipe) -> Iterator[KormoError]:
     """Refuses Weights & Biases without a key: it would ask at a prompt, which nobody answers in a job."""
     if not (recipe.get("use_wandb") or recipe.get("wandb_project")):
         return
@@ -225,7 +227,7 @@ def _in_netrc() -> bool:
         return False
 
 
-def _disk(recipe: Recipe) -> Iterator[KormoError]:
+def _disk(recipe: CheckedRecipe) -> Iterator[KormoError]:
     """Disk space for the checkpoints that `kormo recipe plan` predicts, minus what the folder already contains."""
     needed = checkpoint_bytes(recipe)
     if needed is None or recipe.get("save_strategy") == "no":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from kormo_plugins.corpus.peek import columns_apart
+from kormo_plugins.corpus.peek.findings import Column, Look, Looks
 from kormo_plugins.corpus.readers import files
-from kormo_plugins.corpus.readers.file_formats import encodings, streams, tables
+from kormo_plugins.corpus.readers.file_formats import encodings, formats, streams, tables
 from kormo_plugins.corpus.readers.file_formats.formats import Raw, rows_of
 from kormo_plugins.corpus.readers.files import Files, FilesParams
 from kormo_plugins.corpus.readers.find import Found
@@ -35,57 +39,6 @@ LOOKED_AT = 12
 """Maximum number of files per kind that are inspected: the largest for its format, all for encodings and columns."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the inspected rows: its types, in how many rows it is filled, and its first value."""
-
-    name: str
-    kind: str
-    filled: int
-    example: object
-
-
-@dataclass(frozen=True)
-class Look:
-    """Findings about the files of one kind, or of several kinds that one source can read.
-
-    Args:
-        kinds: kinds of files that the source reads.
-        file: the one whose format was inspected.
-        files: number of files inspected for encodings and columns.
-        notes: findings on encoding, dialect and the location of rows.
-        rows: number of inspected rows.
-        columns: their columns; none for text files.
-        reader: keys of the proposed `reader`.
-        documents, rejects: result of reading these rows with it; rejects counted by reason.
-    """
-
-    kinds: tuple[str, ...]
-    file: str
-    files: int
-    notes: tuple[str, ...]
-    rows: int
-    columns: tuple[Column, ...]
-    reader: dict[str, object]
-    documents: tuple[Document, ...] = ()
-    rejects: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Looks:
-    """Findings about a path.
-
-    Args:
-        kinds: number of files of each kind.
-        faults: file name -> why it cannot be read.
-        sources: one if a single source can read everything, otherwise one per kind of file, the most frequent first.
-    """
-
-    kinds: dict[str, int]
-    faults: dict[str, str]
-    sources: tuple[Look, ...]
-
-
 def look(path: Path, rows: int = 200) -> Looks:
     """Inspects the first `rows` rows of a file; in a folder, of the largest file of each kind, and of other files of
     that kind to find differences.
@@ -95,15 +48,39 @@ def look(path: Path, rows: int = 200) -> Looks:
     """
     files_found = files.folder.find(FilesParams(path=path))
     kinds = Counter(file.kind for file in files_found if file.kind)
-    of_kind = {kind: _sample([file for file in files_found if file.kind == kind]) for kind, _ in kinds.most_common()}
-    looks = [_look(kind, sample, path, rows) for kind, sample in of_kind.items()]
-    if len(looks) > 1 and (reader := _common(looks, path)) is not None:
-        sample = [file for files_of in of_kind.values() for file in files_of]
-        looks = [_tried(_joined(looks, reader), sample, rows)]
-    else:
-        looks = [_tried(_alone(one, kinds, of_kind, path), of_kind[one.kinds[0]], rows) for one in looks]
+    of_kind = {kind: [file for file in files_found if file.kind == kind] for kind, _ in kinds.most_common()}
     faults = {file.name: file.fault for file in files_found if not file.kind}
+    with _without_log():
+        looks, samples = [], []
+        for kind, same in of_kind.items():
+            groups = columns_apart.groups(_sample(same), partial(_first_values, rows=rows))
+            for group in groups:
+                one = _look(kind, group, path, rows)
+                looks.append(columns_apart.placed(one, group, same, len(groups)) if len(groups) > 1 else one)
+                samples.append(group)
+        if len(looks) > 1 and (reader := _common(looks, path)) is not None:
+            looks = [_tried(_joined(looks, reader), [file for group in samples for file in group], rows)]
+        else:
+            tried = zip(looks, samples, strict=True)
+            looks = [_tried(_alone(one, kinds, group[0], path), group, rows) for one, group in tried]
     return Looks(kinds=dict(kinds), faults=faults, sources=tuple(looks))
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Keeps readers from logging what they found out about a file each time it is opened: the notes say it once."""
+    disabled, formats.log.disabled = formats.log.disabled, True
+    try:
+        yield
+    finally:
+        formats.log.disabled = disabled
+
+
+def _first_values(file: Found, rows: int) -> list[Mapping[str, object]]:
+    """The first rows of a file that have columns."""
+    if file.kind == "text":
+        return []
+    return _objects(list(islice(_rows(file, {"encoding": _encoding(file, []), "path": str(file.path)}), rows)))
 
 
 def _sample(same: list[Found]) -> list[Found]:
@@ -156,11 +133,12 @@ def _joined(looks: list[Look], reader: dict[str, object]) -> Look:
     )
 
 
-def _alone(one: Look, kinds: Mapping[str, int], of_kind: Mapping[str, list[Found]], path: Path) -> Look:
+def _alone(one: Look, kinds: Mapping[str, int], file: Found, path: Path) -> Look:
     """A source for one of several kinds: restricted to a single file if possible, so that other files are not
     rejected."""
     (kind,) = one.kinds
-    file = of_kind[kind][0]
+    if one.reader["path"] != str(path):
+        return one
     if len(kinds) > 1 and kinds[kind] == 1 and file.member is None:
         return replace(one, reader={**one.reader, "path": str(file.path)})
     if kind == "json" and "jsonl" in kinds:
@@ -187,7 +165,7 @@ def _described(file: Found, reader: dict[str, object], notes: list[str], rows: i
         else:
             notes.append("no column looks like text: name it (columns: {text: …})")
     if file.kind == "csv":
-        notes.append(_dialect(file, reader))
+        notes.append(str(_dialect(file, reader)))
     return raw
 
 
@@ -204,13 +182,16 @@ def _compared(
         encoding_found = _encoding(file, notes_of_file)
         certain = file.kind in BINARY or notes_of_file[0] == f"encoding: {encoding_found}"
         names.setdefault(encoding_found if certain else "not certain", []).append(file.name)
-        rows_of_file = list(islice(_rows(file, {**reader, "encoding": encoding_found}), rows))
+        own = {"encoding": encoding_found}
+        rows_of_file = list(islice(_rows(file, {**reader, **own}), rows))
         columns = {name for value in _objects(rows_of_file) for name in value}
         if columns and first_columns and columns != first_columns:
             extra, less = sorted(columns - first_columns), sorted(first_columns - columns)
             differences = [f"also has {', '.join(map(repr, extra))}"] * bool(extra)
             differences += [f"lacks {', '.join(map(repr, less))}"] * bool(less)
             notes.append(f"{file.name} {' and '.join(differences)}")
+        if file.kind == "csv" and _differ(_dialect(first, reader), other := _dialect(file, {**reader, **own})):
+            notes.append(f"{file.name}: {other}")
         more += rows_of_file
     if len(names) > 1:
         notes_of_file = [f"{encoding} ({len(files):,}, as {files[0]})" for encoding, files in names.items()]
@@ -262,12 +243,17 @@ def _by_line(raw: list[Raw]) -> list[str]:
     )
 
 
-def _dialect(file: Found, reader: Mapping[str, object]) -> str:
+def _dialect(file: Found, reader: Mapping[str, object]) -> tables.Dialect:
     params = _params(reader)
     stream = encodings.to_utf8(streams.chunks(file.path, file.member), params.encoding)
     head = islice(streams.lines(stream, params.max_row_bytes), tables.SNIFFED_LINES)
     lines = [line.decode("utf-8", "backslashreplace") for line in head]
-    return str(tables.sniff(lines, params.table, needed(params.columns), file.name))
+    return tables.sniff(lines, params.table, needed(params.columns), file.name)
+
+
+def _differ(one: tables.Dialect, other: tables.Dialect) -> bool:
+    """Whether two files are written differently, whatever their columns are called."""
+    return (one.delimiter, one.quote, one.header) != (other.delimiter, other.quote, other.header)
 
 
 def _columns(rows: list[Mapping[str, object]]) -> Iterator[Column]:
