@@ -240,7 +240,7 @@ WITHOUT = {
     )},
 }  # fmt: skip
 """What a short command leaves alone: modules, with all that is in them."""
-MOST_MODULES = {"help": 16, "validate": 145}
+MOST_MODULES = {"help": 17, "validate": 146}
 """How many of our own modules a short command imports at most; only ever lowered, or raised with a reason."""
 
 
