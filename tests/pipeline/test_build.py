@@ -92,12 +92,11 @@ def test_workers_clean_and_tokenize_the_same(tmp_path: Path, monkeypatch: pytest
     assert sorted(set(started)) == sorted(cleaned + tokenized)
 
 
-def test_a_given_tokenizer_is_opened_while_others_clean(
-    room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_given_tokenizer_is_opened_while_others_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once: by one process before it needs it, and by one of several as soon as the others have something to do."""
-    _hashes(room, {})
-    (tokenizer,) = (room / "artifacts").glob("tokenizer-*")
+    (own := tmp_path / "own").mkdir()
+    _hashes(own, {})
+    (tokenizer,) = (own / "artifacts").glob("tokenizer-*")
     real = tokenize.Encoder
     for workers, cleaned_before in ((1, 2), (2, 0)):
         place = tmp_path / str(workers)
