@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import fresh_text
 import measure
 from datatrove.data import Document as TroveDocument
+from white_space import at_white_space
 
 from kormo_plugins.corpus.scan.text_scan import steps_with
 from kormo_plugins.documents.document import Document, Reject
@@ -47,28 +46,6 @@ def peers(language: str) -> list[object]:
         C4QualityFilter(filter_no_terminal_punct=False, language=language),
         FineWebQualityFilter(language=language),
     ]
-
-
-@contextmanager
-def at_white_space() -> Iterator[None]:
-    """Within it, the peer splits words at white space."""
-    from datatrove.utils import word_tokenizers
-
-    class WhiteSpace(word_tokenizers.WordTokenizer):
-        def word_tokenize(self, text: str) -> list[str]:
-            return text.split()
-
-        def sent_tokenize(self, text: str) -> list[str]:
-            return text.split("\n")
-
-        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-            return list(word_tokenizers.simple_span_tokenize(text, self.sent_tokenize(text)))
-
-    before, word_tokenizers.load_word_tokenizer = word_tokenizers.load_word_tokenizer, lambda language: WhiteSpace()
-    try:
-        yield
-    finally:
-        word_tokenizers.load_word_tokenizer = before
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from white_space import at_white_space
+
 
 def processor() -> float:
     """Processor seconds of this process and of its workers that have ended."""
@@ -18,6 +20,7 @@ def processor() -> float:
     )
 
 
+@at_white_space()
 def peer(folder: Path, drops: bool) -> None:
     """In a process of its own: datatrove on the same files."""
     from datatrove.pipeline import filters
@@ -26,29 +29,14 @@ def peer(folder: Path, drops: bool) -> None:
         MinhashDedupCluster,
         MinhashDedupFilter,
         MinhashDedupSignature,
-        minhash,
     )
     from datatrove.pipeline.formatters import PIIFormatter
     from datatrove.pipeline.readers import JsonlReader, ParquetReader
     from datatrove.pipeline.tokens import DocumentTokenizer
     from datatrove.pipeline.writers import JsonlWriter
-    from datatrove.utils import word_tokenizers
     from loguru import logger
 
     logger.remove()
-
-    class WhiteSpace(word_tokenizers.WordTokenizer):
-        def word_tokenize(self, text: str) -> list[str]:
-            return text.split()
-
-        def sent_tokenize(self, text: str) -> list[str]:
-            return text.split("\n")
-
-        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-            return list(word_tokenizers.simple_span_tokenize(text, self.sent_tokenize(text)))
-
-    for module in (minhash, word_tokenizers):
-        module.load_word_tokenizer = lambda language: WhiteSpace()
     out, tokenizer = folder / "peer", folder / "tokenizer/tokenizer.json"
 
     def run(label: str, *blocks: Any, ranks: int = 1) -> None:

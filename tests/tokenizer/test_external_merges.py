@@ -16,7 +16,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.layout import byte_symbols
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.training import budget, merges, train
-from kormo_plugins.tokenizer.training.external import learn, pair_table, piece_file
+from kormo_plugins.tokenizer.training.external import batch, learn, pair_table, piece_file
 from kormo_plugins.tokenizer.training.external.pair_table import PairTable, key_of
 from kormo_plugins.tokenizer.training.piece_counts import PieceCounts
 
@@ -117,6 +117,18 @@ def test_the_largest_pairs_are_in_order_and_complete(counts: dict[tuple[int, int
     assert [(-amount, pair) for pair, amount in ranked.items()] == wanted[: len(ranked)]
     assert len(ranked) >= min(number, len(wanted))
     assert all(order >= following for order in wanted[len(ranked) :])
+
+
+def test_a_tie_that_may_go_to_another_pair_ends_the_batch() -> None:
+    """Of equal counts the smaller ids are first; bounds that only touch decide nothing."""
+
+    def nothing(pair: pair_table.Pair) -> tuple[dict[int, int], dict[int, int]]:
+        return {}, {}
+
+    for touching, wanted in (((1, 2), None), ((8, 9), (5, 6))):
+        made = batch.Batch({(5, 6): 10, touching: 10}, (0, (0, 0)), nothing, [1] * 10, 64, 1, lambda pair: 10)
+        made._change((5, 6), 0, 2)  # from 10 to 12: the other one, with 10, may be as frequent
+        assert made._next() == wanted
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from kormo_plugins.tokenizer.training.external.pair_table import Pair
 
-Neighbors = dict[int, tuple[int, int]]
+Bounds = dict[int, tuple[int, int]]
 """Symbol beside a pair -> bounds of the number of occurrences with it."""
 
 
@@ -41,8 +41,8 @@ class _Met:
 
     pair: Pair
     symbol: int
-    before: Neighbors
-    after: Neighbors
+    before: Bounds
+    after: Bounds
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Batch:
             self._change((right, other), -most, -least)
             self._add((symbol, other), least, most)
 
-    def _neighbors_now(self, merge: Merge) -> tuple[Neighbors, Neighbors]:
+    def _neighbors_now(self, merge: Merge) -> tuple[Bounds, Bounds]:
         """The neighbors of a pair after the merges of the batch so far."""
         left, right = merge.pair
         before, after = (
@@ -166,13 +166,13 @@ class Batch:
             heapq.heappush(self._heap, (-most, pair))
 
 
-def _lose(neighbors: Neighbors, most: int) -> None:
+def _lose(neighbors: Bounds, most: int) -> None:
     """Up to `most` of the occurrences are gone; whose neighbors they were is not known."""
     for symbol, (least, upper) in neighbors.items():
         neighbors[symbol] = max(0, least - most), upper
 
 
-def _split(neighbors: Neighbors, symbol: int, new: int, most: int) -> None:
+def _split(neighbors: Bounds, symbol: int, new: int, most: int) -> None:
     """Up to `most` of the neighbors `symbol` have become `new`."""
     least, upper = neighbors.get(symbol, (0, 0))
     if most := min(upper, most):

@@ -26,6 +26,8 @@ SLOT_MEMORY = 64.0
 """Bytes of memory per slot of the table of pairs, while it is made larger."""
 WANTED_FEWEST, WANTED_MOST = 64, 8192
 """Pairs whose neighbors are counted in a pass; three times as many as were merged in the last one, within these."""
+RANKED_MORE = 512
+"""Pairs that are ranked beside those whose neighbors were counted: the next wanted ones are chosen from them."""
 SHARES_MOST = 1 << 14
 """Passes over all pieces for one count of all pairs, at most."""
 
@@ -83,7 +85,7 @@ class Learner:
         with Progress("tokenizer: learning", self._vocab_size - len(self._texts), "merges") as progress:
             while len(self._texts) < self._vocab_size:
                 neighbors = self._advance(batch, wanted)
-                ranked, following = self._ranked(len(wanted) + 512)
+                ranked, following = self._ranked(len(wanted) + RANKED_MORE)
                 batch, upper = self._next(neighbors, ranked, following)
                 if not batch and (not ranked or next(iter(ranked.values())) < max(1, self._least)):
                     break
