@@ -10,17 +10,20 @@ named after the versions of this package, numba and Python and after the process
 4. a folder of the user's own in the system's folder for temporary files.
 
 Where none can be written, each process compiles for itself. numba reads its cache with pickle, so a folder that other
-users can write to is not used.
+users can write to is not used. A function that several processes need at once is compiled by one of them, and the
+others read it from the cache.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import platform
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -33,6 +36,9 @@ from numba.core import entrypoints
 from kormo_plugins import __version__
 
 VARIABLE = "KORMO_CACHE"
+LONGEST_WAIT = 60.0
+"""Seconds to wait for another process that compiles the same function; then it is compiled here too. The slowest takes
+two."""
 _SETTINGS: Any = numba.config  # its attributes are created when numba is imported
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _load_extensions: Callable[[], None] = entrypoints.init_all
@@ -55,7 +61,7 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
         # All override undocumented methods of numba; under NUMBA_DISABLE_JIT the function is plain and has none.
         shortcuts = {
             "get_call_template": _for_any_number,
-            "compile": _undisturbed,
+            "compile": lambda compile_: _undisturbed(compile_, kept and kept / "locks" / _name(function)),
             "_compilation_chain_init_hook": lambda load: _nothing_to_load,
         }
         for name, shortcut in shortcuts.items():
@@ -81,13 +87,21 @@ def _for_any_number(template: _Function) -> _Function:
     return cast("_Function", plain)
 
 
-def _undisturbed(compile_: _Function) -> _Function:
+def _name(function: Callable[..., object]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _undisturbed(compile_: _Function, lock: Path | None) -> _Function:
     """`Dispatcher.compile` without numba's extensions, and with the cyclic garbage collector off. It would take an
-    eighth of the time and find next to nothing, since what a compiler allocates lives until it is done."""
+    eighth of the time and find next to nothing, since what a compiler allocates lives until it is done.
+
+    Args:
+        lock: file that is locked meanwhile; None: there is no cache, so that waiting for others gains nothing.
+    """
 
     def plain(signature: object) -> object:
         """Compiles for a signature with the garbage collector off, and turns it on again."""
-        with _no_extensions():
+        with _no_extensions(), alone(lock):
             if not gc.isenabled():  # a nested compilation, or turned off by the user
                 return compile_(signature)
             gc.disable()
@@ -97,6 +111,42 @@ def _undisturbed(compile_: _Function) -> _Function:
                 gc.enable()
 
     return cast("_Function", plain)
+
+
+@contextmanager
+def alone(lock: Path | None) -> Iterator[None]:
+    """Waits until no other process is in such a block for the same file; at most `LONGEST_WAIT`, and not at all where
+    the file system has no locks. A lock ends with its process. None: no file."""
+    file = -1 if lock is None else _opened(lock)
+    try:
+        end = time.monotonic() + LONGEST_WAIT
+        while file >= 0 and not _locked(file) and time.monotonic() < end:
+            time.sleep(0.01)
+        yield
+    finally:
+        if file >= 0:
+            os.close(file)  # which releases the lock
+
+
+def _opened(lock: Path) -> int:
+    """A descriptor of the file, which is created; -1 where that cannot be."""
+    try:
+        lock.parent.mkdir(mode=0o700, exist_ok=True)
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return -1
+
+
+def _locked(file: int) -> bool:
+    """Whether this process has the lock now, or cannot have one. A process that is forked meanwhile does not have it
+    (POSIX record locks)."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextmanager

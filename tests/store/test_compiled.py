@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -46,6 +47,56 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("__pycache__/*.nbi"))
     nowhere = {**kept, "KORMO_CACHE": str(blocked), "TMPDIR": str(tmp_path)}
     assert run(tmp_path, **nowhere) == "0 '' False True"
+
+
+TOGETHER = """
+import time
+from pathlib import Path
+import more
+
+(Path(more.__file__).parent / name).touch()
+while len(list(Path(more.__file__).parent.glob("ready-*"))) < 3:
+    time.sleep(0.001)
+more.more(1.5)
+print(sum(more.more.stats.cache_hits.values()))
+"""
+
+
+def test_processes_that_need_a_function_at_once_compile_it_once(tmp_path: Path) -> None:
+    """Each waits for the others before it calls the function; two find it in the cache, or three had it compiled."""
+    body = "    for a in range(3):\n        for b in range(9):\n            number += a * b % 7\n    return number + 1"
+    (tmp_path / "more.py").write_text(MODULE.split("more(1)")[0].replace("    return number + 1", body))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": "", "KORMO_CACHE": str(tmp_path / "cache")}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"name = 'ready-{number}'{TOGETHER}"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(3)
+    ]
+    assert sorted(process.communicate(timeout=120)[0].strip() for process in started) == ["0", "1", "1"]
+
+
+@pytest.mark.parametrize("refusal", [OSError(38, "no locks here"), None])
+def test_a_lock_that_cannot_be_had_delays_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: OSError | None
+) -> None:
+    """A file system without locks; a process that keeps its lock for longer than any function is compiled."""
+    if refusal is not None:
+        monkeypatch.setattr(compiled.fcntl, "lockf", Mock(side_effect=refusal))
+    else:
+        monkeypatch.setattr(compiled, "_locked", lambda file: False)
+        monkeypatch.setattr(compiled, "LONGEST_WAIT", 0.02)
+    with (
+        compiled.alone(tmp_path / "locks" / "one"),
+        compiled.alone(None),
+        compiled.alone(tmp_path / "no" / "such" / "f"),
+    ):
+        pass
+    assert (tmp_path / "locks" / "one").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,8 @@ REFERENCE = "KORMO_REFERENCE_STEPS"
 on. Results are the same."""
 PATIENCE = 8_000_000
 """Characters that a process cleans with patterns if no compiled scan is cached (ours). A million costs about half a
-second more than with scans, and compiling these ten seconds: small inputs finish earlier, large ones are hardly
-delayed."""
+second more than with scans, and compiling these fifteen seconds of one core: small inputs finish earlier, large ones
+are hardly delayed."""
 
 
 class _State:
@@ -35,6 +35,7 @@ class _State:
     waiting: int | None = None  # characters left before compiling
     asked = ""  # the most recent text
     scan: TextScan
+    prepare: Callable[[], None] = staticmethod(lambda: None)
 
 
 def compiled(text: str) -> bool:
@@ -48,7 +49,14 @@ def compiled(text: str) -> bool:
     if _State.waiting > 0 and text is not _State.asked:
         _State.waiting -= len(text)
         _State.asked = text
+        if _State.waiting <= 0:
+            _State.prepare()
     return _State.waiting <= 0
+
+
+def before_compiling(prepare: Callable[[], None]) -> None:
+    """Sets what is called once, when the scans have become cheaper than patterns and before any of them is used."""
+    _State.prepare = staticmethod(prepare)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ class Korean:
             return document
         if compiled(document.text):
             scan = scan_of(document.text).prose
-            return self._by_counts(document, _counts(scan.bare, scan.lines))
+            return self._by_counts(document, counts(scan.bare, scan.lines))
         text = without_stamps(prose(document.text))
         eojeol = [word for word in words(text) if "가" <= word[-1] <= "힣"]
         if not eojeol:
@@ -262,7 +262,7 @@ def _rules() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return rule_tables(_RULES)
 
 
-def _counts(bare: np.ndarray, lines: np.ndarray) -> list[int]:
+def counts(bare: np.ndarray, lines: np.ndarray) -> list[int]:
     """The counts of the compiled scan (`korean_kernel`)."""
     from kormo_plugins.corpus.scan.kernels.korean_kernel import korean
 

@@ -86,15 +86,20 @@ class Repetition:
     def __call__(self, document: Document) -> Document | Reject:
         if compiled(document.text):
             scan = scan_of(document.text).prose
-            return self._judged(scan.bare, scan.lines) or document
+            return self.judged(scan.bare, scan.lines) or document
         text = without_stamps(prose(document.text))
         text_lines = lines(text)
         verse = self.params.verse > 0 and is_verse(text_lines)
         once = words("\n".join(dict.fromkeys(text_lines))) if verse else words(text)
         return self._lines(text_lines, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
 
-    def _judged(self, bare: np.ndarray, line_spans: np.ndarray) -> Reject | None:
-        """The same checks by a compiled scan."""
+    def judged(self, bare: np.ndarray, line_spans: np.ndarray) -> Reject | None:
+        """The same checks by a compiled scan.
+
+        Args:
+            bare: code points, uint32, shape [characters].
+            line_spans: start and end of its lines that are not empty; int64, shape [lines, 2].
+        """
         from kormo_plugins.corpus.scan.kernels import repetition_kernel as of
 
         params, limits = self.params, self.limits

@@ -64,7 +64,7 @@ class Html:
         text = document.text
         if "<" not in text and "&" not in text:
             return document
-        pieces = _suspect_pieces(text) if compiled(text) else None
+        pieces = suspect_pieces(text) if compiled(text) else None
         if pieces == []:
             return document
         page = is_page(text)
@@ -100,7 +100,8 @@ def _names() -> np.ndarray:
     return names_table(ELEMENTS, (name for name in _CLOSED if name))
 
 
-def _suspect_pieces(text: str) -> list[list[int]]:
+def suspect_pieces(text: str) -> list[list[int]]:
+    """Start and end of the ranges between code that may contain markup, in order, by the compiled scan."""
     from kormo_plugins.corpus.scan.kernels.markup_kernel import markup
 
     pieces: list[list[int]] = markup(scan_of(text).codes, _names()).tolist()

@@ -1,0 +1,153 @@
+"""Compiles the scans of all cleaning steps on several cores, before the first text that is cleaned with them.
+
+Compiling them takes twenty seconds of one core, where nothing is cached yet (`store/compiled.py`). Each process here
+calls some of the scans on a short text and ends; the process that cleans then reads all of them from the cache. If a
+process fails, what it did not compile is compiled where it is used.
+
+    python -m kormo_plugins.corpus.passes.compile_ahead prose minhash        in one process: these groups
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kormo_plugins.corpus import scan
+from kormo_plugins.corpus.scan.text_scan import ProseScan, codes_of, plain_text, scan_of, steps_with
+from kormo_plugins.corpus.steps.duplicates.boilerplate import may_hold_notice
+from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
+from kormo_plugins.corpus.steps.heuristics.korean import counts
+from kormo_plugins.corpus.steps.heuristics.repetition import Repetition, RepetitionParams
+from kormo_plugins.corpus.steps.web.errors import lines_with
+from kormo_plugins.corpus.steps.web.html import suspect_pieces
+from kormo_plugins.documents.document import Document
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SAMPLE = "첫 줄 <b>하나</b>. 전화 ０１０-1234-5678\n\nThe second line of the sample.\n"
+MOST = 8
+"""Processes; more would wait for the slowest group. Each takes about 250 MB."""
+
+
+def _languages() -> None:
+    from kormo_plugins.corpus.steps.languages.identify import identify
+
+    identify(SAMPLE)
+
+
+def _minhash() -> None:
+    import numpy as np
+
+    step = MinhashDedup(MinhashDedupParams(whole=True))
+    step.decide(np.stack([step.sign(Document("a", SAMPLE)), step.sign(Document("b", SAMPLE))]))
+
+
+def _repetition() -> None:
+    Repetition(RepetitionParams()).judged(codes_of(SAMPLE), _spans())
+
+
+def _prose() -> None:
+    _ = scan_of(SAMPLE).prose
+
+
+def _lines() -> None:
+    _ = ProseScan(codes_of(SAMPLE)).lines
+
+
+def _personal() -> None:
+    _ = scan_of(SAMPLE).personal
+    plain_text(SAMPLE)
+
+
+def _korean() -> None:
+    counts(codes_of(SAMPLE), _spans())
+
+
+def _markup() -> None:
+    suspect_pieces(SAMPLE)
+
+
+def _words() -> None:
+    _ = scan_of(SAMPLE).survey, scan_of(SAMPLE).one_spaced
+    lines_with(SAMPLE, 80)
+    may_hold_notice(SAMPLE, 0, len(SAMPLE))
+
+
+def _spans() -> np.ndarray:
+    """All of the sample as one line, in the form of `ProseScan.lines`."""
+    import numpy as np
+
+    return np.array([[0, len(SAMPLE)]])
+
+
+GROUPS: dict[str, tuple[Callable[[], None], float]] = {
+    "languages": (_languages, 3.2),
+    "repetition": (_repetition, 2.8),
+    "minhash": (_minhash, 2.3),
+    "prose": (_prose, 2.2),
+    "personal": (_personal, 2.1),
+    "words": (_words, 1.7),
+    "lines": (_lines, 1.7),
+    "korean": (_korean, 1.3),
+    "markup": (_markup, 1.3),
+}
+"""What compiles a group, and the seconds that it took (AMD EPYC), longest first."""
+
+
+def compile_scans(names: Iterable[str]) -> None:
+    """Compiles these groups in this process, unless they are cached."""
+    with steps_with(scans=True):
+        for name in names:
+            GROUPS[name][0]()
+
+
+def compile_ahead() -> None:
+    """Compiles all groups in processes of their own, as many as this one may use cores, and waits for them.
+
+    Nothing is done where there is one core or no cache, or where another process was here first.
+    """
+    from kormo_plugins.store.compiled import alone, folder, holds
+
+    place, number = folder(), min(_cores(), MOST)
+    if place is None or number < 2:
+        return
+    with alone(place / "locks" / "ahead"):
+        if holds(KERNELS):
+            return
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            for names in _shares(number):
+                words = [sys.executable, "-m", __name__, *names]
+                processes.append(subprocess.Popen(words, stdin=_NOWHERE, stdout=_NOWHERE, stderr=_NOWHERE))
+            for process in processes:
+                process.wait()
+        finally:
+            for process in processes:
+                process.kill()  # nothing to a process that ended
+                process.wait()
+
+
+KERNELS = Path(scan.__path__[0]) / "kernels"
+_NOWHERE = subprocess.DEVNULL
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shares(number: int) -> list[list[str]]:
+    """The groups for each of `number` processes: each group, from the longest on, to the one that has least to do."""
+    shares: list[tuple[float, list[str]]] = [(0.0, []) for _ in range(number)]
+    for name, (_, seconds) in GROUPS.items():
+        least = min(range(number), key=lambda index: shares[index][0])
+        shares[least] = (shares[least][0] + seconds, [*shares[least][1], name])
+    return [names for _, names in shares if names]
+
+
+if __name__ == "__main__":
+    compile_scans(sys.argv[1:])

@@ -1,0 +1,123 @@
+"""Scans that are compiled ahead of a large text: all that a build uses, each once, in processes that always end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kormo_plugins.corpus.passes import compile_ahead as ahead
+from kormo_plugins.corpus.scan import text_scan
+from kormo_plugins.store import compiled
+
+USED = """
+import json, sys
+from kormo_plugins.corpus.passes.compile_ahead import GROUPS, compile_scans
+from kormo_plugins.corpus.scan.text_scan import steps_with
+from kormo_plugins.documents.document import Document
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.testing import TEXTS
+import numpy as np
+
+def used():
+    return {
+        f"{name}.{key} {kind}"
+        for name, module in list(sys.modules.items())
+        if name.startswith("kormo_plugins.corpus.")
+        for key, function in vars(module).items()
+        if getattr(getattr(function, "py_func", None), "__module__", "") == name
+        for kind in function.signatures
+    }
+
+compile_scans(GROUPS)
+before = used()
+names = "normalize mojibake html errors language repetition korean personal_data exact_dedup minhash_dedup".split()
+with steps_with(scans=True):
+    steps = [registry().load("corpus_step", name, "")(registry().params("corpus_step", name, {}, "")) for name in names]
+    documents = [Document(str(number), text, language="ko") for number, text in enumerate(TEXTS * 2)]
+    for step in steps:
+        if hasattr(step, "sign"):
+            step.decide(np.stack([step.sign(document) for document in documents]))
+        else:
+            for document in documents:
+                step(Document(document.id, document.text, language="ko"))
+print(json.dumps([len(before), sorted(used() - before)]))
+"""
+
+
+def test_a_build_compiles_nothing_more() -> None:
+    done = subprocess.run([sys.executable, "-c", USED], check=True, capture_output=True, text=True)
+    before, more = json.loads(done.stdout.splitlines()[-1])
+    assert before > 15 and not more
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 8, 40])
+def test_each_group_goes_to_one_process(number: int) -> None:
+    shares = ahead._shares(number)
+    assert sorted(name for names in shares for name in names) == sorted(ahead.GROUPS)
+    loads = [sum(ahead.GROUPS[name][1] for name in names) for names in shares]
+    assert len(shares) <= number and max(loads) - min(loads) <= max(seconds for _, seconds in ahead.GROUPS.values())
+
+
+class Started:
+    """A process that never ends by itself."""
+
+    all: list[Started]
+    killed = False
+
+    def __init__(self, words: Sequence[str], **options: object) -> None:
+        self.words = words
+        Started.all.append(self)
+
+    def wait(self) -> int:
+        if not self.killed:
+            raise KeyboardInterrupt
+        return -9
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+def test_processes_end_with_the_one_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted while they compile; and none is started where one core, no cache or another process's work is."""
+    Started.all = []
+    monkeypatch.setattr(ahead.subprocess, "Popen", Started)
+    monkeypatch.setattr(compiled, "folder", lambda: tmp_path)
+    monkeypatch.setattr(ahead, "_cores", lambda: 2)
+    monkeypatch.setattr(compiled, "holds", lambda place: False)
+    with pytest.raises(KeyboardInterrupt):
+        ahead.compile_ahead()
+    assert len(Started.all) == 2 and all(one.killed for one in Started.all)
+    others = ((compiled, "holds", lambda place: True), (ahead, "_cores", lambda: 1), (compiled, "folder", lambda: None))
+    for module, name, instead in others:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, instead)
+            ahead.compile_ahead()
+    assert len(Started.all) == 2
+
+
+def test_it_is_done_once_before_the_first_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[bool] = []
+    for name, value in (("compiled", None), ("waiting", 15), ("asked", ""), ("prepare", text_scan._State.prepare)):
+        monkeypatch.setattr(text_scan._State, name, value)
+    text_scan.before_compiling(lambda: called.append(text_scan.compiled("")))
+    assert [text_scan.compiled(text) for text in ("가" * 10, "나" * 10, "다" * 10)] == [False, True, True]
+    assert called == [True]
+
+
+@pytest.mark.soak
+def test_a_process_that_cleans_compiles_no_scan(tmp_path: Path) -> None:
+    """From an empty cache, with real processes: what is left is read from it."""
+    cache = {**os.environ, "KORMO_CACHE": str(tmp_path), "NUMBA_CACHE_DIR": ""}
+    compiling = "from kormo_plugins.corpus.passes.compile_ahead import compile_ahead; compile_ahead()"
+    subprocess.run([sys.executable, "-c", compiling], env=cache, check=True, timeout=300)
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+    subprocess.run([sys.executable, "-c", USED], env=cache, check=True, timeout=300)
+    after: dict[str, Any] = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+    assert {name: after[name] for name in kept} == kept and len(kept) > 140
