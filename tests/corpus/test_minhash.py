@@ -242,6 +242,7 @@ def test_a_table_in_a_file_is_decided_as_one_in_memory(tmp_path: Path, monkeypat
     mapped = join_arrays([tmp_path / f"{part}.npy" for part in range(4)], tmp_path / "all.npy")
     assert np.array_equal(mapped, table) and np.array_equal(np.load(tmp_path / "all.npy"), table)
     assert np.array_equal(step.decide(mapped)[0], step.decide(table)[0])
+    assert len(list(tmp_path.iterdir())) == 5  # nothing is left beside it
     assert (step.decide(mapped)[0] == 0).sum() >= 300
     monkeypatch.setattr(array_file, "READ", 20 * table.nbytes // len(table))  # twenty rows at a time
     for wanted in (np.arange(1000), np.arange(3, 1000, 7), np.array([0, 999]), np.array([], np.int64)):

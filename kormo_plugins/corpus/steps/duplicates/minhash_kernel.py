@@ -10,8 +10,10 @@ is a polynomial over the word hashes, updated in constant time per word. The has
 from __future__ import annotations
 
 import mmap
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -270,6 +272,38 @@ def _runs(key: np.ndarray, order: np.ndarray) -> Iterator[tuple[int, int]]:
         start = end
 
 
+def _keys(signatures: np.ndarray, bands: int, rows: int) -> Iterator[np.ndarray]:
+    """For each band the keys of all documents; uint64, shape [documents].
+
+    The table is larger than memory where it is mapped, and a scan for each band would read all of it as often.
+    """
+    many, folder = len(signatures), _folder_of(signatures)
+    if folder is None:
+        for band in range(bands):
+            yield _bands(signatures, band, rows)
+        return
+    release = _pages_of(signatures)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for start in range(0, many, BLOCK):
+            for band in range(bands):
+                file.seek(8 * (band * many + start))
+                file.write(_bands(signatures[start : start + BLOCK], band, rows).data)
+            release()
+        for band in range(bands):
+            file.seek(8 * band * many)
+            yield np.fromfile(file, dtype=np.uint64, count=many)
+
+
+def _folder_of(table: np.ndarray) -> Path | None:
+    """The folder of the file that a table is mapped from; None for a table in memory."""
+    base: object = table
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap) and base.filename is not None:
+            return Path(base.filename).parent
+        base = base.base
+    return None
+
+
 def _pages_of(table: np.ndarray) -> Callable[[], None]:
     """A function that releases the resident pages of a memory-mapped table; does nothing for a table in memory.
 
@@ -286,7 +320,8 @@ def _pages_of(table: np.ndarray) -> Callable[[], None]:
 def clusters(signatures: np.ndarray, bands: int, rows: int, bounds: tuple[float, float, int, int]) -> np.ndarray:
     """For each document the index of the first document of its cluster; int64, shape [documents].
 
-    Memory: 40 bytes per document, and the signatures only where they are not mapped from a file.
+    Memory: 40 bytes per document, and the signatures only where they are not mapped from a file. Such a file is read
+    once, and a temporary one beside it takes 8 bytes per document and band.
 
     Args:
         signatures: uint32, shape [documents, bands × rows + NUMBER_PLACES + 2 or more], in source order: n-gram hashes,
@@ -298,11 +333,7 @@ def clusters(signatures: np.ndarray, bands: int, rows: int, bounds: tuple[float,
     if len(signatures) < 2:
         return parent
     release = _pages_of(signatures)
-    key = np.empty(len(signatures), dtype=np.uint64)
-    for band in range(bands):
-        for start in range(0, len(key), BLOCK):
-            key[start : start + BLOCK] = _bands(signatures[start : start + BLOCK], band, rows)
-            release()
+    for key in _keys(signatures, bands, rows):
         order = np.argsort(key, kind="stable")
         for start, end in _runs(key, order):
             _join(parent, order[start:end], key, signatures, bands * rows, bounds)
