@@ -15,10 +15,11 @@ otherwise. Properties that the merges do not determine are handled as follows:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,9 @@ PROBE = "\n".join(CONTEXTS)
 """All contexts in one text: every split breaks at line ends, and the cost per text exceeds that of its characters."""
 BLOCK = 1 << 15
 """Characters whose verdicts are looked up in one call: their indices stay in the cache."""
+MARKS = range(0x300, 0x370)
+"""Combining diacritical marks: all that compose with an ASCII character, and added tokens are ASCII where an engine is
+used."""
 AGREED, UNKNOWN, DISPUTED = 0, 1, 2
 """Verdicts on a code point: encoded equally by both libraries, not tried yet, encoded differently. The worst last."""
 
@@ -122,6 +126,9 @@ class Encoder:
         self._verdicts = np.full(0x110000, UNKNOWN, np.uint8)  # on each code point
         if self._engine and self._engine.stand_ins:
             self._verdicts[self._engine.stand_ins.start : self._engine.stand_ins.stop] = DISPUTED
+        if self._normalizes:
+            ends = [token["content"][-1] for token in spec["added_tokens"] if not token["special"]]
+            self._verdicts[_composing(ends)] = DISPUTED
 
     def _mark_controls(self, spec: dict[str, Any], control_tokens: Sequence[str]) -> None:
         """Sets `special` to mean "not matched in text": all except white space and the source's control tokens."""
@@ -279,6 +286,14 @@ class Encoder:
         for number, content in added.items():
             lengths[number] = len(content.encode())
         return lengths
+
+
+def _composing(ends: Iterable[str]) -> list[int]:
+    """Combining marks that compose with one of these characters, as U+0338 does with `>`. For gigatoken a text is
+    normalized before added tokens are matched; `tokenizers` matches the token first, and the mark is left by
+    itself."""
+    last = sorted(set(ends))
+    return [mark for mark in MARKS if any(len(normalize("NFC", end + chr(mark))) == 1 for end in last)]
 
 
 def _sums(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

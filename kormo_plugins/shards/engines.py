@@ -80,7 +80,7 @@ class Gigatoken:
         """Why it cannot be used; "" if it can."""
         if find_spec("gigatoken") is None:
             return "it is not installed (pip install 'kormo-plugins[fast]')"
-        return "the vocabulary lacks bytes, which it would drop silently" if (ranks.ids[:256] == NO_ID).any() else ""
+        return "the vocabulary lacks bytes, and it needs all 256" if (ranks.ids[:256] == NO_ID).any() else ""
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Engine`."""

@@ -95,6 +95,17 @@ def test_control_tokens_are_text_unless_the_source_may_use_them(tokenizer: Path)
         Encoder(tokenizer, ["<thonk>"])
 
 
+@pytest.mark.parametrize("engine", ["gigatoken", "tiktoken"])
+def test_a_mark_that_composes_with_the_end_of_a_control_token(tokenizer: Path, engine: str) -> None:
+    """The token is matched before the text is normalized, as by the library; so with every mark."""
+    fast, reference = (Encoder(tokenizer, ("<think>",), engine=name) for name in (engine, "tokenizers"))
+    texts = [f"<think>{chr(mark)}x <think>a{chr(mark)}" for mark in range(0x300, 0x370)]
+    assert fast.kind == engine
+    assert [ids.tolist() for ids in fast.encode(texts, texts)] == [
+        ids.tolist() for ids in reference.encode(texts, texts)
+    ]
+
+
 def test_runs_of_newlines_are_one_token(tokenizer: Path, encoder: Encoder) -> None:
     plain = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     for count in range(2, 6):
