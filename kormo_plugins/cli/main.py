@@ -109,6 +109,8 @@ class Nouns(LazyGroup):
                 ctx.exit(EXIT_BAD_INPUT)
             if message is None:
                 click.echo(report_this(), err=True)
+            if isinstance(error, EOFError):  # which click would take for the end of the user's input
+                raise RuntimeError("unexpected end of a file") from error
             raise
 
 

@@ -12,5 +12,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def ends_with_us() -> Callable[[], object]:
-    """To be called in a new child: when this process is killed, the child is asked to stop (Linux)."""
-    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    """To be called in a new child: when this process is killed, the child is asked to stop (Linux; elsewhere it does
+    nothing)."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    return (lambda: None) if prctl is None else partial(prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))

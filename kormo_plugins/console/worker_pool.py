@@ -7,6 +7,7 @@ and waits for the lost result forever; here an error is raised. Callers store fi
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from typing import ParamSpec, TypeVar
 
+from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.console.collector import frozen
 from kormo_plugins.console.signals import deferred
 from kormo_plugins.errors import KormoError
@@ -37,7 +39,8 @@ class Workers(ProcessPoolExecutor):
 
     def __init__(self, number: int, start: str, initializer: Callable[[], None] | None) -> None:
         self._forks = start == "fork"
-        begin = partial(_unblocked, initializer) if self._forks else initializer
+        parent = None if start == "forkserver" else os.getpid()
+        begin = partial(_begun, parent, initializer)
         super().__init__(number, multiprocessing.get_context(start), begin)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -70,8 +73,17 @@ def _portable(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         raise
 
 
-def _unblocked(then: Callable[[], None] | None) -> None:
+def _begun(parent: int | None, then: Callable[[], None] | None) -> None:
+    """What a worker does first. It ends with its parent: otherwise it would wait for tasks for ever when that is
+    killed, since its siblings keep the pipe open.
+
+    Args:
+        parent: process id of the pool's owner; None: another process starts the workers for it (`forkserver`).
+    """
+    ends_with_us()()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    if parent not in (None, os.getppid()):  # it was killed before that
+        os._exit(1)
     if then is not None:
         then()
 

@@ -16,14 +16,12 @@ others read it from the cache.
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import platform
 import stat
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,11 +32,9 @@ import numba
 from numba.core import entrypoints
 
 from kormo_plugins import __version__
+from kormo_plugins.store.compile_cache import alone, guard
 
 VARIABLE = "KORMO_CACHE"
-LONGEST_WAIT = 60.0
-"""Seconds to wait for another process that compiles the same function; then it is compiled here too. The slowest takes
-two."""
 _SETTINGS: Any = numba.config  # its attributes are created when numba is imported
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _load_extensions: Callable[[], None] = entrypoints.init_all
@@ -67,6 +63,8 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
         for name, shortcut in shortcuts.items():
             if hasattr(compiled, name):
                 setattr(compiled, name, shortcut(getattr(compiled, name)))
+        if kept is not None and hasattr(compiled, "_cache"):
+            guard(compiled._cache, _name(function), kept)
         return cast("_Function", compiled)
 
     return decorate
@@ -111,42 +109,6 @@ def _undisturbed(compile_: _Function, lock: Path | None) -> _Function:
                 gc.enable()
 
     return cast("_Function", plain)
-
-
-@contextmanager
-def alone(lock: Path | None) -> Iterator[None]:
-    """Waits until no other process is in such a block for the same file; at most `LONGEST_WAIT`, and not at all where
-    the file system has no locks. A lock ends with its process. None: no file."""
-    file = -1 if lock is None else _opened(lock)
-    try:
-        end = time.monotonic() + LONGEST_WAIT
-        while file >= 0 and not _locked(file) and time.monotonic() < end:
-            time.sleep(0.01)
-        yield
-    finally:
-        if file >= 0:
-            os.close(file)  # which releases the lock
-
-
-def _opened(lock: Path) -> int:
-    """A descriptor of the file, which is created; -1 where that cannot be."""
-    try:
-        lock.parent.mkdir(mode=0o700, exist_ok=True)
-        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return -1
-
-
-def _locked(file: int) -> bool:
-    """Whether this process has the lock now, or cannot have one. A process that is forked meanwhile does not have it
-    (POSIX record locks)."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 @contextmanager

@@ -6,15 +6,21 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from kormo_plugins.corpus.passes import compile_ahead as ahead
 from kormo_plugins.corpus.scan import text_scan
 from kormo_plugins.store import compiled
+
+from ..console.test_worker_pool import alive
+
+ROOT = Path(__file__).parents[2]
 
 USED = """
 import json, sys
@@ -69,15 +75,16 @@ class Started:
     """A process that never ends by itself."""
 
     all: list[Started]
+    end: BaseException
     killed = False
 
     def __init__(self, words: Sequence[str], **options: object) -> None:
         self.words = words
         Started.all.append(self)
 
-    def wait(self) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         if not self.killed:
-            raise KeyboardInterrupt
+            raise self.end
         return -9
 
     def kill(self) -> None:
@@ -86,7 +93,7 @@ class Started:
 
 def test_processes_end_with_the_one_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted while they compile; and none is started where one core, no cache or another process's work is."""
-    Started.all = []
+    Started.all, Started.end = [], KeyboardInterrupt()
     monkeypatch.setattr(ahead.subprocess, "Popen", Started)
     monkeypatch.setattr(compiled, "folder", lambda: tmp_path)
     monkeypatch.setattr(ahead, "_cores", lambda: 2)
@@ -94,12 +101,36 @@ def test_processes_end_with_the_one_that_waits(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         ahead.compile_ahead()
     assert len(Started.all) == 2 and all(one.killed for one in Started.all)
+    Started.end = subprocess.TimeoutExpired("it hangs", 300)
+    ahead.compile_ahead()
+    assert len(Started.all) == 4 and all(one.killed for one in Started.all)
     others = ((compiled, "holds", lambda place: True), (ahead, "_cores", lambda: 1), (compiled, "folder", lambda: None))
     for module, name, instead in others:
         with monkeypatch.context() as patch:
             patch.setattr(module, name, instead)
             ahead.compile_ahead()
-    assert len(Started.all) == 2
+    assert len(Started.all) == 4
+    monkeypatch.setattr(ahead.subprocess, "Popen", Mock(side_effect=BlockingIOError(11, "no more processes")))
+    ahead.compile_ahead()
+
+
+def test_processes_end_with_one_that_is_killed(tmp_path: Path) -> None:
+    """They do not import a module of the user's folder either."""
+    (tmp_path / "numba.py").write_text("open('imported', 'w').close()\nraise SystemExit(3)\n")
+    code = "import sys; sys.path.remove(''); from kormo_plugins.corpus.passes import compile_ahead as it; "
+    code += "it.compile_ahead()"
+    environment = os.environ | {"KORMO_CACHE": str(tmp_path), "NUMBA_CACHE_DIR": "", "PYTHONPATH": str(ROOT)}
+    waiting = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=tmp_path)
+    children: list[int] = []
+    end = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.nbi")) and time.monotonic() < end:  # the first function is compiled
+        time.sleep(0.05)
+        children = [*map(int, Path(f"/proc/{waiting.pid}/task/{waiting.pid}/children").read_text().split())]
+    waiting.kill()
+    waiting.wait()
+    while any(map(alive, children)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert children and not any(map(alive, children)) and not (tmp_path / "imported").exists()
 
 
 def test_it_is_done_once_before_the_first_scan(monkeypatch: pytest.MonkeyPatch) -> None:

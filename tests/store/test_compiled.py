@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from kormo_plugins.store import compiled
+from kormo_plugins.store import compile_cache, compiled
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
@@ -86,14 +86,14 @@ def test_a_lock_that_cannot_be_had_delays_nobody(
 ) -> None:
     """A file system without locks; a process that keeps its lock for longer than any function is compiled."""
     if refusal is not None:
-        monkeypatch.setattr(compiled.fcntl, "lockf", Mock(side_effect=refusal))
+        monkeypatch.setattr(compile_cache.fcntl, "lockf", Mock(side_effect=refusal))
     else:
-        monkeypatch.setattr(compiled, "_locked", lambda file: False)
-        monkeypatch.setattr(compiled, "LONGEST_WAIT", 0.02)
+        monkeypatch.setattr(compile_cache, "_locked", lambda file: False)
+        monkeypatch.setattr(compile_cache, "LONGEST_WAIT", 0.02)
     with (
-        compiled.alone(tmp_path / "locks" / "one"),
-        compiled.alone(None),
-        compiled.alone(tmp_path / "no" / "such" / "f"),
+        compile_cache.alone(tmp_path / "locks" / "one"),
+        compile_cache.alone(None),
+        compile_cache.alone(tmp_path / "no" / "such" / "f"),
     ):
         pass
     assert (tmp_path / "locks" / "one").stat().st_mode & 0o777 == 0o600

@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.corpus import scan
 from kormo_plugins.corpus.scan.text_scan import ProseScan, codes_of, plain_text, scan_of, steps_with
 from kormo_plugins.corpus.steps.duplicates.boilerplate import may_hold_notice
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 SAMPLE = "첫 줄 <b>하나</b>. 전화 ０１０-1234-5678\n\nThe second line of the sample.\n"
 MOST = 8
 """Processes; more would wait for the slowest group. Each takes about 250 MB."""
+LONGEST = 300.0
+"""Seconds to wait for one of them; the slowest took 30 on a busy machine."""
 
 
 def _languages() -> None:
@@ -111,7 +115,8 @@ def compile_ahead() -> None:
 
     Nothing is done where there is one core or no cache, or where another process was here first.
     """
-    from kormo_plugins.store.compiled import alone, folder, holds
+    from kormo_plugins.store.compile_cache import alone
+    from kormo_plugins.store.compiled import folder, holds
 
     place, number = folder(), min(_cores(), MOST)
     if place is None or number < 2:
@@ -121,15 +126,21 @@ def compile_ahead() -> None:
             return
         processes: list[subprocess.Popen[bytes]] = []
         try:
-            for names in _shares(number):
-                words = [sys.executable, "-m", __name__, *names]
-                processes.append(subprocess.Popen(words, stdin=_NOWHERE, stdout=_NOWHERE, stderr=_NOWHERE))
-            for process in processes:
-                process.wait()
+            with suppress(OSError, subprocess.TimeoutExpired):  # the system starts no more; one of them hangs
+                for names in _shares(number):
+                    processes.append(_started(names))
+                for process in processes:
+                    process.wait(LONGEST)
         finally:
             for process in processes:
                 process.kill()  # nothing to a process that ended
                 process.wait()
+
+
+def _started(names: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A process that compiles these groups, and ends with this one. It imports nothing from the working folder."""
+    words = [sys.executable, "-P", "-m", __name__, *names]
+    return subprocess.Popen(words, stdin=_NOWHERE, stdout=_NOWHERE, stderr=_NOWHERE, preexec_fn=ends_with_us())
 
 
 KERNELS = Path(scan.__path__[0]) / "kernels"
