@@ -20,6 +20,7 @@ import gc
 import os
 import platform
 import stat
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import xxhash
 from numba.core import entrypoints
 
 from kormo_plugins import __version__
@@ -46,7 +48,7 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
 
     def decorate(function: _Function) -> _Function:
         """The compiled function; the plain one where NUMBA_DISABLE_JIT is set."""
-        kept, before = folder(), _SETTINGS.CACHE_DIR
+        kept, before = _place_of(function), _SETTINGS.CACHE_DIR
         settings = {"cache": kept is not None, "nogil": True, "no_cfunc_wrapper": True, **options}
         # numba reads the setting while it decorates; the functions of other packages keep theirs.
         _SETTINGS.CACHE_DIR = str(kept or before)
@@ -68,6 +70,28 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
         return cast("_Function", compiled)
 
     return decorate
+
+
+def _place_of(function: Callable[..., object]) -> Path | None:
+    """The cache folder of a function. numba compiles a function again when its own file changes; one that calls
+    compiled functions of other modules is kept in a folder named after the contents of those."""
+    kept, modules = folder(), sorted(_called_modules(function))
+    if kept is None or not modules:
+        return kept
+    digest = xxhash.xxh3_64()
+    for module in modules:
+        digest.update(Path(str(sys.modules[module].__file__)).read_bytes())
+    return kept / digest.hexdigest()
+
+
+def _called_modules(function: Callable[..., object]) -> set[str]:
+    """Names of the other modules that compiled functions are called from, also by those that it calls."""
+    found: set[str] = set()
+    for name in function.__code__.co_names:
+        called = getattr(function.__globals__.get(name), "py_func", None)
+        if called is not None and called is not function:
+            found |= {called.__module__} | _called_modules(called)
+    return found - {function.__module__}
 
 
 def _for_any_number(template: _Function) -> _Function:
@@ -143,7 +167,7 @@ def folder() -> Path | None:
     from llvmlite.binding import get_host_cpu_name
 
     versions = f"{__version__}-numba{numba.__version__}-py{platform.python_version()}-{get_host_cpu_name()}"
-    return next((place for base in _bases() if _ours(place := base / "kernels" / versions)), None)
+    return next((place for base in _bases() if (place := _ours(base, versions)) is not None), None)
 
 
 def holds(source: Path) -> bool:
@@ -164,16 +188,25 @@ def _bases() -> list[Path]:
     return [*named, home, shared]
 
 
-def _ours(place: Path) -> bool:
-    """Whether `place` can be written by this user and by nobody else; created if it does not exist."""
+def _ours(base: Path, versions: str) -> Path | None:
+    """The folder for these versions in `base`, created if it does not exist; None where it cannot be written, or where
+    another user could replace it or what is in it."""
+    kernels = base / "kernels"
+    place = kernels / versions
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        base.mkdir(parents=True, exist_ok=True)
+        for one in (kernels, place):
+            one.mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
             pass
-        status = place.stat()
+        kept = [one.stat() for one in (kernels, place)]
+        open_to_all = base.stat().st_mode
     except OSError:
-        return False
-    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        return None
+    if open_to_all & stat.S_IWOTH and not open_to_all & stat.S_ISVTX:
+        return None
+    ours = all(one.st_uid == os.getuid() and not one.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for one in kept)
+    return place if ours else None
 
 
 @njit()

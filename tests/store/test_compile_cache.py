@@ -52,6 +52,29 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path, suffix: str, damage: s
     assert run(tmp_path) == ("2 1", "")
 
 
+CALLED = """
+from kormo_plugins.store.compiled import njit
+
+@njit()
+def last(number):
+    return number + 1
+"""
+
+
+def test_a_change_of_a_function_that_another_module_calls_is_seen(tmp_path: Path) -> None:
+    """Also through a function between the two; numba looks at the file of the outer one alone."""
+    (tmp_path / "last.py").write_text(CALLED, encoding="utf-8")
+    middle = CALLED.replace("import njit", "import njit\nfrom last import last").replace("def last", "def between")
+    (tmp_path / "middle.py").write_text(middle.replace("number + 1", "last(number)"), encoding="utf-8")
+    outer = MODULE.replace("import njit", "import njit\nfrom middle import between").replace(
+        "less(number) + 2", "between(number)"
+    )
+    (tmp_path / "calls.py").write_text(outer, encoding="utf-8")
+    assert [run(tmp_path)[0] for _ in range(2)] == ["2 0", "2 1"]
+    (tmp_path / "last.py").write_text(CALLED.replace("+ 1", "+ 10"), encoding="utf-8")
+    assert [run(tmp_path)[0] for _ in range(2)] == ["11 0", "11 1"]
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_cache_that_cannot_be_written_is_named_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, code: int

@@ -99,16 +99,27 @@ def test_a_lock_that_cannot_be_had_delays_nobody(
     assert (tmp_path / "locks" / "one").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_that_others_can_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = [tmp_path / "shared", tmp_path / "own"]
-    monkeypatch.setattr(compiled, "_bases", lambda: places)
-    compiled.folder.cache_clear()
-    first = compiled.folder()
-    assert first is not None and first.is_relative_to(places[0])
-    first.chmod(0o777)
-    compiled.folder.cache_clear()
-    second = compiled.folder()
-    assert second is not None and second.is_relative_to(places[1])
+@pytest.mark.parametrize("opened", ["", "kernels", "kernels/*"])
+def test_a_folder_that_others_can_write_to_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: str
+) -> None:
+    """Nor one in a folder where they could put another of its name; where a sticky bit keeps them from that, it is."""
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    monkeypatch.setattr(compiled, "_bases", lambda: [shared, own])
+
+    def base() -> Path:
+        """The base that is used."""
+        compiled.folder.cache_clear()
+        found = compiled.folder()
+        assert found is not None
+        return found.parents[1]
+
+    assert base() == shared
+    (one,) = [shared] if not opened else shared.glob(opened)
+    one.chmod(0o777)
+    assert base() == own
+    one.chmod(0o1777)
+    assert base() == (own if opened else shared)
     monkeypatch.setattr(compiled, "_bases", lambda: [tmp_path / "file" / "in"])
     (tmp_path / "file").touch()
     compiled.folder.cache_clear()
