@@ -16,7 +16,7 @@ import pytest
 
 from kormo_plugins.corpus.passes import compile_ahead as ahead
 from kormo_plugins.corpus.scan import text_scan
-from kormo_plugins.store import compiled
+from kormo_plugins.store.compiled import functions as compiled
 
 from ..console.test_worker_pool import alive
 

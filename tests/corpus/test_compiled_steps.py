@@ -201,7 +201,7 @@ def test_a_build_is_the_same_by_scans_and_by_patterns(tmp_path: Path, build: Bui
 
 def test_patterns_clean_first_where_nothing_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A text counts once, however many steps ask; compiled code of another folder's modules is none of these scans."""
-    from kormo_plugins.store import compiled as store
+    from kormo_plugins.store.compiled import functions as store
 
     monkeypatch.setattr(store, "folder", lambda: tmp_path)
     monkeypatch.setattr(text_scan, "PATIENCE", 15)

@@ -11,13 +11,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from kormo_plugins.store import compile_cache, compiled
+from kormo_plugins.store.compiled import cache as compile_cache
+from kormo_plugins.store.compiled import functions as compiled
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
 import numba
 from pathlib import Path
-from kormo_plugins.store.compiled import holds, njit
+from kormo_plugins.store.compiled.functions import holds, njit
 
 here = Path(__file__).parent
 before = holds(here)

@@ -1,6 +1,6 @@
 """Compiles the scans of all cleaning steps on several cores, before the first text that is cleaned with them.
 
-Compiling them takes twenty seconds of one core, where nothing is cached yet (`store/compiled.py`). Each process here
+Compiling them takes twenty seconds of one core, where nothing is cached yet (`store/compiled/`). Each process here
 calls some of the scans on a short text and ends; the process that cleans then reads all of them from the cache. If a
 process fails, what it did not compile is compiled where it is used.
 
@@ -27,6 +27,7 @@ from kormo_plugins.corpus.steps.heuristics.repetition import Repetition, Repetit
 from kormo_plugins.corpus.steps.web.errors import lines_with
 from kormo_plugins.corpus.steps.web.html import suspect_pieces
 from kormo_plugins.documents.document import Document
+from kormo_plugins.store.compiled.cache import alone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,8 +116,7 @@ def compile_ahead() -> None:
 
     Nothing is done where there is one core or no cache, or where another process was here first.
     """
-    from kormo_plugins.store.compile_cache import alone
-    from kormo_plugins.store.compiled import folder, holds
+    from kormo_plugins.store.compiled.functions import folder, holds
 
     place, number = folder(), min(_cores(), MOST)
     if place is None or number < 2:

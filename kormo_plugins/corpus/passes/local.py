@@ -30,7 +30,7 @@ def local_parts(job: SourceBuild, workers: int, meanwhile: Callable[[], None]) -
     Raises:
         KormoError: a process died without an error message, or what a part or `meanwhile` raised.
     """
-    from kormo_plugins.store.compiled import warm
+    from kormo_plugins.store.compiled.functions import warm
 
     warm()  # once here, and not in each process
     with worker_pool.workers(

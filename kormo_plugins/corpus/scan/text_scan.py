@@ -43,7 +43,7 @@ def compiled(text: str) -> bool:
     if _State.compiled is not None:
         return _State.compiled
     if _State.waiting is None:
-        from kormo_plugins.store.compiled import holds
+        from kormo_plugins.store.compiled.functions import holds
 
         _State.waiting = 0 if holds(Path(__file__).parent / "kernels") else PATIENCE
     if _State.waiting > 0 and text is not _State.asked:

@@ -16,7 +16,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 from kormo_plugins.store.fingerprint import canonical_json
 
 ROUNDS = 6

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 OTHER, LETTER, NUMBER, SPACE, LINE = 0, 1, 2, 3, 4
 """Classes of code points; LINE is carriage return and newline, which are also white space."""

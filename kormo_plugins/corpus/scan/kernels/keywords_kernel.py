@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kormo_plugins.corpus.scan.bits import SPACE
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 _FOLDED = {0x17F: "s", 0x212A: "k", 0x130: "i", 0x131: "i", 0x24B8: "ⓒ"}
 """Characters that a case-insensitive pattern treats as a letter, besides its capital."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kormo_plugins.corpus.scan.bits import HANGUL, PARTICLE, SPACE, WORD
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 (EOJEOL, SYLLABLES, PARTICLES, TOLD, CHARACTERS, SIGNS, AGREEING, DEPENDENT, FIELDS) = range(9)
 """Fields of the result: eojeol (words that end in Hangul) and their characters; eojeol that end like a particle or an

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kormo_plugins.corpus.scan.bits import DIGIT, SPACE
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 NONE, SPEAKERS, STAMPED = range(3)
 

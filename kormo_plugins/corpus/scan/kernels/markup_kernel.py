@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from kormo_plugins.corpus.scan.kernels.prose_kernel import fence_end
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 SLOTS = 1 << 14
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from kormo_plugins.corpus.scan.bits import HANGUL, PERSONAL, SEPARATOR, SPACE, WIDE
 from kormo_plugins.corpus.scan.personal_flags import EMAIL, IPV4, IPV6, LETTERS, LICENCE, PASSPORT, SPOKEN
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 PASSPORT_WORD = tuple(map(ord, "passport"))
 FEWEST_DIGITS, MOST_BETWEEN = 7, 3

@@ -9,7 +9,7 @@ import numpy as np
 
 from kormo_plugins.corpus.scan.bits import SPACE, WORD
 from kormo_plugins.corpus.steps.heuristics.ngram_kernel import longer, repeated, top
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 (NOTHING, LINES, CHARACTERS, PARAGRAPHS, TOP, REPEATED) = range(6)
 """Reasons for dropping a document."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kormo_plugins.corpus.scan.bits import RARE, SUSPECT
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 (ANY, TRAILING, LOST, SUSPECT_RUN, MOJIBAKE, ASCII, SYLLABLES, RARE_SYLLABLES, FIELDS) = range(9)
 """Fields of the result: all bits that occur; blanks before a line end; replacement characters; longest run of

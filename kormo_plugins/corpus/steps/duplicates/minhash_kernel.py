@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 BLOCK = 1 << 14
 """Documents processed between two releases of the pages of a memory-mapped table."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 

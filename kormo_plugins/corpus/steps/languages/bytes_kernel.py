@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 
 @njit()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from kormo_plugins.corpus.steps.languages.bytes_kernel import after, decode, fence_at, letters_at, syllables_at
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 BUCKET_BITS = 14
 """Rows of the weight table, as a power of two."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from kormo_plugins.corpus.steps.duplicates.minhash_kernel import _final, _words
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 
 @njit()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 MERGED_LEFT, MERGED_RIGHT, WANTED_LEFT, WANTED_RIGHT = 1, 2, 4, 8
 """Bits of `flags`: the symbol is on that side of a pair that is merged, or of one whose neighbors are counted."""

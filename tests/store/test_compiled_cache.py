@@ -12,12 +12,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from kormo_plugins.store import compile_cache
+from kormo_plugins.store.compiled import cache as compile_cache
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
 import logging
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 @njit()
 def less(number):
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path, suffix: str, damage: s
 
 
 CALLED = """
-from kormo_plugins.store.compiled import njit
+from kormo_plugins.store.compiled.functions import njit
 
 @njit()
 def last(number):

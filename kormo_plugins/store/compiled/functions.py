@@ -34,7 +34,7 @@ import xxhash
 from numba.core import entrypoints
 
 from kormo_plugins import __version__
-from kormo_plugins.store.compile_cache import alone, guard
+from kormo_plugins.store.compiled.cache import alone, guard
 
 VARIABLE = "KORMO_CACHE"
 _SETTINGS: Any = numba.config  # its attributes are created when numba is imported
