@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONG.index(folder) if folder in LONG else len(LONG)
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> None:
+    """Modules that are imported stay: collections of garbage, of which each training starts a few, leave them out.
+
+    Walking over all that torch, transformers and Axolotl bring was most of what a short training took.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Libraries count at exit what has not been collected (nanobind)."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
