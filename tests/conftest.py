@@ -15,6 +15,7 @@ from tests.forked import Server
 ROOT = Path(__file__).parents[1]
 LONG = ("integration", "training", "kernels", "evaluation")
 """Folders with long files: begun last, one of them would keep one process busy when the other has nothing left."""
+WITHOUT_LAB = ROOT / "tests/training/test_preemption.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONG.index(folder) if folder in LONG else len(LONG)
 
     items.sort(key=place)
+    first = items[0].path if items else None
+    # The two processes begin with the first two files: while one builds the lab of the real runs, the other needs none.
+    items.sort(key=lambda item: 0 if item.path == first else 1 if item.path == WITHOUT_LAB else 2)
 
 
 @pytest.fixture(scope="module", autouse=True)
