@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.forked import Server
 ROOT = Path(__file__).parents[1]
 LONG = ("integration", "training", "kernels", "evaluation")
 """Folders with long files: begun last, one of them would keep one process busy when the other has nothing left."""
+WITHOUT_LAB = ROOT / "tests/training/test_preemption.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,6 +24,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONG.index(folder) if folder in LONG else len(LONG)
 
     items.sort(key=place)
+    first = items[0].path if items else None
+    # The two processes begin with the first two files: while one builds the lab of the real runs, the other needs none.
+    items.sort(key=lambda item: 0 if item.path == first else 1 if item.path == WITHOUT_LAB else 2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> None:
+    """Modules that are imported stay: collections of garbage, of which each training starts a few, leave them out.
+
+    Walking over all that torch, transformers and Axolotl bring was most of what a short training took.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Libraries count at exit what has not been collected (nanobind)."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

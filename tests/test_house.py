@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Container, Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from kormo_plugins.plugins.registry import registry
@@ -53,9 +53,15 @@ def modules() -> Iterator[Path]:
     return (path for path in PACKAGE.rglob("*.py") if "templates" not in path.parts)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A module's syntax tree; every test of the house looks at all of them."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Line and full name of each module of ours that a file imports, or names in a string that is no docstring."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     skipped: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -165,9 +171,7 @@ def brought(module: str, trees: Mapping[str, ast.Module]) -> tuple[set[str], set
 def trees_of_modules() -> dict[str, ast.Module]:
     """Name of a module of ours -> its syntax tree."""
     return {
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
-            path.read_text(encoding="utf-8")
-        )
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): parsed(path)
         for path in modules()
     }
 
@@ -191,7 +195,7 @@ print(*sys.modules)
 """
 
 
-@lru_cache(maxsize=1)
+@cache
 def imported_by_short_commands() -> dict[str, frozenset[str]]:
     """Name in `SHORT` -> the modules that the command has imported when it ends."""
     axolotl_keys()  # its cache is filled: a miss takes seconds and other modules
@@ -210,13 +214,14 @@ def test_only_what_is_heavy_is_imported_inside_functions() -> None:
     keeps it away from a short command that has the importing one."""
     commands = imported_by_short_commands().values()
     trees = trees_of_modules()
+    libraries = cache(lambda module: brought(module, trees)[0])
     wrong = []
     for module, tree in trees.items():
         for node in in_functions(tree):
             for name in named(node, trees):
                 library = name.split(".")[0]
                 if library == "kormo_plugins":
-                    light = not (brought(name, trees)[0] & HEAVY) - brought(module, trees)[0]
+                    light = not (libraries(name) & HEAVY) - libraries(module)
                     light = light and not any(module in command and name not in command for command in commands)
                 else:
                     light = library not in HEAVY | OPTIONAL and name not in SLOW
@@ -247,11 +252,12 @@ MOST_MODULES = {"help": 17, "validate": 146}
 def test_the_parameters_of_a_component_bring_no_heavy_library() -> None:
     """A recipe that names a component imports its model of parameters, whatever command reads the recipe."""
     trees = trees_of_modules()
+    libraries = cache(lambda module: brought(module, trees)[0])
     brings = {}
     for entry in registry().entries():
         params = entry.component.params
         module = params.partition(":")[0] if isinstance(params, str) else getattr(params, "__module__", "")
-        if module and (heavy := brought(module, trees)[0] & HEAVY):
+        if module and (heavy := libraries(module) & HEAVY):
             brings[f"{entry.kind} {entry.component.name}: {module}"] = heavy
     assert not brings
 
@@ -279,7 +285,7 @@ def test_functions_and_files_are_short() -> None:
         text, name = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix()
         if len(text.splitlines()) > LONGEST_FILE:
             long.append(f"{name}: {len(text.splitlines())} lines")
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 if lines > LONGEST_FUNCTION and ONE_LOOP.get(name) == node.name:
@@ -300,7 +306,7 @@ def test_any_grows_rarer() -> None:
 
 def undocumented(path: Path) -> Iterator[str]:
     """Functions and classes with a public name and no docstring, those inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
             continue
         decorators = {ast.unparse(decorator).rpartition(".")[2] for decorator in node.decorator_list}
@@ -321,7 +327,7 @@ def renaming(path: Path) -> Iterator[int]:
 
     A text's `replace` has two arguments, a path's one.
     """
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         of = node.func.value.id if isinstance(node.func.value, ast.Name) else ""

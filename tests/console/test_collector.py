@@ -34,6 +34,7 @@ def test_a_command_does_not_search_at_its_end(begin: str, said: str) -> None:
 
 
 def test_workers_do_not_search_what_was_there() -> None:
+    gc.unfreeze()  # what tests/conftest.py has frozen
     tracked = len(gc.get_objects())
     with workers(1, "test", start="fork") as pool:
         frozen = pool.submit(gc.get_freeze_count).result()

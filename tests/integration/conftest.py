@@ -6,6 +6,8 @@ forked from a process that has imported everything (`tests/forked.py`), and diff
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -94,6 +96,13 @@ class Lab:
         path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
         return path
 
+    def module(self, name: str, source: str) -> None:
+        """Writes a module that runs may be importing at this moment, in the other process of the tests too."""
+        path = self.folder / f"{name}.py"
+        if not path.exists():
+            path.with_suffix(f".{os.getpid()}").write_text(source)
+            path.with_suffix(f".{os.getpid()}").replace(path)
+
     def out(self, name: str) -> Path:
         """The output folder of `recipe(name)`."""
         return self.folder / f"out-{name}"
@@ -163,9 +172,20 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory, forks: Server) -> Lab:
-    """One folder for all real runs, so that artifacts are built once: by the run that others are compared with."""
-    lab = Lab(tmp_path_factory.mktemp("lab"), forks)
-    lab.base = lab.axolotl("train", str(lab.recipe("base")), "--launcher", "python", fresh=True)
+    """One folder for all real runs, so that artifacts are built once: by the run that others are compared with.
+
+    The processes of a test run share it: whichever comes second waits for that run. A recipe's name is used once.
+    """
+    here = tmp_path_factory.getbasetemp()
+    lab = Lab((here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "lab", forks)
+    lab.folder.mkdir(exist_ok=True)
+    told = lab.folder / "base.json"
+    with (lab.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            base = lab.axolotl("train", str(lab.recipe("base")), "--launcher", "python", fresh=True)
+            told.write_text(json.dumps([base.returncode, base.stdout, base.stderr]))
+    lab.base = subprocess.CompletedProcess([], *json.loads(told.read_text()))
     return lab
 
 

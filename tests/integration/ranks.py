@@ -19,10 +19,24 @@ from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 
 from .conftest import Lab
-from .test_train import TRACE
 
 CONFIGS = Path(__file__).parents[2] / "recipes/deepspeed"
+TRACE = '''
+import json, os
+from kormo_plugins import Component, hookimpl
+from kormo_plugins.training.objective import next_token
 
+def traced(model, inputs, num_items_in_batch, params):
+    """Next-token prediction that writes down the rows that each rank trains on."""
+    with open(os.environ["KORMO_ROWS"] + "-" + os.environ.get("RANK", "0"), "a") as file:
+        for row in inputs["input_ids"].tolist():
+            file.write(json.dumps(row) + "\\n")
+    return next_token(model, inputs, num_items_in_batch, params)
+
+@hookimpl
+def kormo_objectives():
+    yield Component("traced", load=traced, summary="writes down rows")
+'''
 
 STEPS, BATCH = 8, 8
 
@@ -31,7 +45,7 @@ QUIET = {"export": False, "samples": {"prompts": []}}
 
 
 def recipe(lab: Lab, name: str, stage: int, **change: Any) -> Path:
-    (lab.folder / "trace_plugin.py").write_text(TRACE)
+    lab.module("trace_plugin", TRACE)
     kormo = {"plugins": ["trace_plugin"], "objective": {"name": "traced"}, **QUIET, **change.pop("kormo", {})}
     zero = {"deepspeed": str(CONFIGS / f"zero{stage}.json")} if stage else {}
     return lab.recipe(name, kormo=kormo, **{**zero, **change})

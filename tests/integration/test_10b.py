@@ -47,7 +47,7 @@ def built(lab: Lab) -> dict[str, Any]:
         "extends": str(ROOT / "recipes/10b/pretrain.yml"), "plugins": [PLUGIN],
         "deepspeed": None, "sdpa_varlen": None, "output_dir": str(lab.out("stand_in")),
         "kormo": {
-            "architecture": tiny, "workspace": str(lab.folder / "artifacts-10b"),
+            "architecture": tiny, "workspace": str(lab.folder / "artifacts"),
             "data": {**DATA, "extends": []},
             "tokenizer": {"train": {**RECIPE["kormo"]["tokenizer"]["train"], "extends": []}},
             "precision": {**RECIPE["kormo"]["precision"], "master": None},

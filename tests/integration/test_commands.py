@@ -58,7 +58,7 @@ def test_a_sweep_over_a_recipe_of_relative_paths_says_why_not(lab: Lab, trained:
 @pytest.mark.parametrize("launcher", ["python", pytest.param("accelerate", marks=pytest.mark.soak)])
 def test_bad_input_is_one_message(lab: Lab, launcher: str) -> None:
     path = lab.recipe("wrong", learning_rte=0.1)
-    done = lab.axolotl("train", str(path), "--launcher", launcher, fresh=True)
+    done = lab.axolotl("train", str(path), "--launcher", launcher)
     output = done.stdout + done.stderr
     assert output.count("learning_rte'\n") == 1 and "learning_rate" in output
     if launcher == "python":

@@ -81,14 +81,35 @@ def recipe(lab: Lab, name: str, **change: Any) -> Path:
     return path
 
 
-def test_one_model_is_trained_on_our_ids_and_resumes_to_the_same_weights(lab: Lab, trained: Any) -> None:
-    from transformers import AutoTokenizer
-
-    (lab.folder / "watch_plugin.py").write_text(WATCH)
-    kormo = {"plugins": ["watch_plugin"], "callbacks": [{"name": "watch"}]}
-    path = recipe(lab, "dpo", kormo=kormo)
+@pytest.fixture(scope="module")
+def dpo(lab: Lab, trained: Any) -> Path:
+    """The recipe of a watched run of 6 steps, its pairs padded."""
+    lab.module("watch_plugin", WATCH)
+    path = recipe(lab, "dpo", kormo={"plugins": ["watch_plugin"], "callbacks": [{"name": "watch"}]})
     done = lab.axolotl("train", str(path), "--launcher", "python", KORMO_WATCH=str(lab.folder / "seen.json"))
     assert done.returncode == 0, done.stderr[-4000:]
+    return path
+
+
+def test_pairs_without_padding_are_the_same_training(lab: Lab, dpo: Path) -> None:
+    """`kormo.pack_pairs` changes where texts stand, and neither losses nor weights."""
+    path = recipe(lab, "packed", kormo={"pack_pairs": True}, max_steps=4)
+    done = lab.axolotl("train", str(path), "--launcher", "python")
+    assert done.returncode == 0, done.stderr[-4000:]
+    padded, packed = (
+        [line["loss"] for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
+        for name in ("dpo", "packed")
+    )
+    assert len(packed) == 4 and packed == pytest.approx(padded[:4], rel=1e-4)
+    one, other = (
+        load_file(folder / "model.safetensors") for folder in (lab.out("dpo") / "checkpoint-4", lab.out("packed"))
+    )
+    assert one.keys() == other.keys() and all((one[key] - other[key]).abs().max() < 1e-4 for key in one)
+
+
+def test_one_model_is_trained_on_our_ids_and_resumes_to_the_same_weights(lab: Lab, dpo: Path) -> None:
+    from transformers import AutoTokenizer
+
     out = lab.out("dpo")
     seen = json.loads((lab.folder / "seen.json").read_text())
     weights = load_file(out / "model.safetensors")
@@ -125,7 +146,7 @@ def test_one_model_is_trained_on_our_ids_and_resumes_to_the_same_weights(lab: La
     shutil.rmtree(out / "export")
     for file in ("complete.json", "model.safetensors", "checkpoint-6/complete.json"):
         (out / file).unlink()
-    again = lab.axolotl("train", str(path), "--launcher", "python", KORMO_WATCH=str(lab.folder / "again.json"))
+    again = lab.axolotl("train", str(dpo), "--launcher", "python", KORMO_WATCH=str(lab.folder / "again.json"))
     assert again.returncode == 0, again.stderr[-4000:]
     assert "checkpoint-6 is not used" in again.stderr and "building" not in again.stderr
     resumed = load_file(out / "model.safetensors")
@@ -176,18 +197,3 @@ def test_two_ranks_see_the_same_pairs_and_losses_as_one(lab: Lab, trained: Any) 
 
 def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def test_pairs_without_padding_are_the_same_training(lab: Lab, trained: Any) -> None:
-    """`kormo.pack_pairs` changes where texts stand, and neither losses nor weights."""
-    for name, packed in (("padded", False), ("packed", True)):
-        path = recipe(lab, name, kormo={"pack_pairs": packed}, max_steps=3, save_steps=3, logging_steps=1)
-        done = lab.axolotl("train", str(path), "--launcher", "python")
-        assert done.returncode == 0, done.stderr[-4000:]
-    losses = [
-        [line["loss"] for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
-        for name in ("padded", "packed")
-    ]
-    assert len(losses[0]) == 3 and losses[1] == pytest.approx(losses[0], rel=1e-4)
-    padded, packed_ = (load_file(lab.out(name) / "model.safetensors") for name in ("padded", "packed"))
-    assert all((padded[key] - packed_[key]).abs().max() < 1e-4 for key in padded)

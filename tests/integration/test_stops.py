@@ -47,7 +47,7 @@ NO_END: dict[str, Any] = {"export": False, "samples": {"prompts": []}}
 
 def harmed(lab: Lab, name: str, **change: Any) -> Path:
     """A recipe whose loss goes wrong in its `KORMO_HARM`th micro-batch of 4 rows (8 a step)."""
-    (lab.folder / "harm_plugin.py").write_text(HARM)
+    lab.module("harm_plugin", HARM)
     kormo = {**NO_END, "plugins": ["harm_plugin"], "objective": {"name": "harmed"}}
     return lab.recipe(name, kormo=kormo, **change)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import triton.language as tl
 
-LENGTH, VOCAB = 48, 150
+LENGTH, VOCAB = 24, 150
 
 
 def shim() -> None:
@@ -43,10 +43,10 @@ def batch() -> dict[str, torch.Tensor]:
     """Two rows of several documents each, with padding at the end of the second."""
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(0, VOCAB, (2, LENGTH), generator=generator)
-    positions = torch.stack([restarting(20, 7, 21), restarting(31, 9, 8)])
+    positions = torch.stack([restarting(10, 4, 10), restarting(15, 5, 4)])
     labels = ids.clone()
     labels[positions == 0] = -100
-    labels[1, 40:] = -100
+    labels[1, 22:] = -100
     return {"input_ids": ids, "position_ids": positions, "labels": labels}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from .kormo_recipe_stub import DATA, SOUND, Write
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for the session, so that Axolotl is read once and nothing of the user's cache is used."""
+    """One cache for all processes of a test run, so that Axolotl is read once and nothing of the user's is used."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "schema-cache"))
+    here = tmp_path_factory.getbasetemp()
+    patch.setenv("XDG_CACHE_HOME", str((here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "schema-cache"))
     patch.setenv("HF_HUB_OFFLINE", "1")
     patch.setenv("AXOLOTL_DO_NOT_TRACK", "1")
     yield

@@ -138,7 +138,7 @@ def test_what_went_to_disk_gives_the_same_merges(tmp_path: Path, monkeypatch: py
     params = TokenizerParams(shares={}, vocab_size=420, min_frequency=1)
     texts = [*TEXTS, "가나 다라 " * 3000]  # a count above BASE
     wanted, _ = whole(texts, params, tmp_path)
-    monkeypatch.setattr(piece_counts, "FIRST", 2)
+    monkeypatch.setattr(piece_counts, "FIRST", 8)
     monkeypatch.setattr(merges, "TABLE_MEMORY", 100.0)
     spilled: list[int] = []
     spill = PieceCounts._spill

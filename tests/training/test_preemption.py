@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -98,11 +97,8 @@ print("never", flush=True)
 """
 
 
-def test_a_second_interrupt_ends_at_once() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SECOND], capture_output=True, text=True, timeout=120,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+def test_a_second_interrupt_ends_at_once(tmp_path: Path, forks: Server) -> None:
+    done = forks.start(SECOND, ["-c"], tmp_path, forks.environment).completed(120)
     assert done.stdout == "alive\n" and done.returncode == -signal.SIGINT, done.stderr[-2000:]
 
 
