@@ -24,6 +24,7 @@ from typing import Any
 from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.passes.across import Signed, sign_all
+from kormo_plugins.corpus.passes.compile_ahead import compile_if_large
 from kormo_plugins.corpus.passes.decide import decide
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.passes.local import RunParts, local_parts
@@ -57,6 +58,10 @@ def _nothing() -> None:
     """For a process that has nothing else to do."""
 
 
+def _unheard(line: str) -> None:
+    """For lines that nobody reads."""
+
+
 def _unseen(label: str) -> AbstractContextManager[Callable[[int], None]]:
     return nullcontext(lambda count: None)
 
@@ -73,6 +78,7 @@ def build_source(
     against: Sequence[Path] = (),
     signed: Signed = sign_all,
     meanwhile: Callable[[], None] = _nothing,
+    tell: Callable[[str], None] = _unheard,
 ) -> dict[str, object]:
     """Builds a source into the folder `out`, resuming an earlier, killed build if there is one.
 
@@ -85,6 +91,7 @@ def build_source(
         signed: returns the signatures of those sources; computed from their texts by default.
         meanwhile: work for later that this process does while other processes of this machine clean, if there are any;
             what it raises ends the build.
+        tell: called with lines for the user.
     Returns:
         Statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are conversations), `languages`,
             `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`: for each step, the number of
@@ -96,6 +103,8 @@ def build_source(
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
     _begin(out / "work")
+    if recipe.executor.name == "local":
+        compile_if_large(job, lambda line: tell(f"{name}: {line}"))
     with ExitStack() as processes:
         in_processes = _processes(job, recipe, workers, processes, meanwhile)
         for stage in range(len(job.segments) + 1):

@@ -22,7 +22,7 @@ import numpy as np
 import xxhash
 
 from kormo_plugins.corpus.passes.batches import in_batches
-from kormo_plugins.corpus.passes.compile_ahead import compile_ahead
+from kormo_plugins.corpus.passes.compile_ahead import compile_ahead, groups_of
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, Tally, deciders
 from kormo_plugins.corpus.passes.marks import read_mark, write_mark
 from kormo_plugins.corpus.passes.part_files import Facts, Fate, chunk_file, facts_of, kept_lines
@@ -99,7 +99,7 @@ class Seen:
 
 def clean(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
     """Cleans one part in one pass, starting after its last finished chunk."""
-    before_compiling(compile_ahead)
+    before_compiling(lambda: compile_ahead(groups_of(job)))
     folder = job.folder(stage)
     marks: list[dict[str, Any]] = []
     while (mark := chunk_file(folder, part, len(marks), "json")).exists():

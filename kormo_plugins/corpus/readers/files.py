@@ -98,6 +98,10 @@ class Files:
         """The number of parts for this input: one per 16 MB or so; of less than 256 MB, 16 of at least 4 MB."""
         return parts_for(self.units(params))
 
+    def weight(self, params: FilesParams) -> int:
+        """Bytes of text in these files, about: compressed ones hold several times their size."""
+        return sum(unit.weight for unit in self.units(params))
+
     def inputs(self, params: FilesParams) -> dict[str, object]:
         """Everything that the documents depend on: names, sizes and checksums of the files, and the read settings."""
         files = self.find(params)

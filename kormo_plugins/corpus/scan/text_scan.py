@@ -54,6 +54,11 @@ def compiled(text: str) -> bool:
     return _State.waiting <= 0
 
 
+def chosen_by_cost() -> bool:
+    """Whether scans or patterns are used by what they cost, and not as configured."""
+    return _State.compiled is None
+
+
 def before_compiling(prepare: Callable[[], None]) -> None:
     """Sets what is called once, when the scans have become cheaper than patterns and before any of them is used."""
     _State.prepare = staticmethod(prepare)

@@ -69,6 +69,7 @@ def _corpus(
             against=[artifact.path for artifact in others.values()],
             signed=lambda step, corpus: signatures(plan, step, by_path[corpus], get),
             meanwhile=meanwhile,
+            tell=say,
         )
         say(funnel(name, stats))
         return stats
