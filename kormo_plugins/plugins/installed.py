@@ -37,7 +37,9 @@ def entry_points(group: str) -> tuple[Named, ...]:
 
         found = importlib.metadata.entry_points(group=group)
         return tuple(
-            Named(_normal(point.dist.name) if point.dist else "unknown", group, point.name, point.value)
+            Named(
+                _normal(point.dist.name) if point.dist else "unknown", group, point.name, _without_extras(point.value)
+            )
             for point in found
         )
     return tuple(point for point in _listed(tuple(sys.path)) if point.group == group)
@@ -63,10 +65,15 @@ def version(distribution: str) -> str | None:
 
 def _only_folders() -> bool:
     """Whether every distribution that Python could find has a folder in a folder of its path."""
-    finders = [finder for finder in sys.meta_path if finder is not PathFinder]
-    return not any(hasattr(finder, "find_distributions") for finder in finders) and not any(
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
+    return all(finder is PathFinder or _is_the_backports(finder) for finder in finders) and not any(
         place.lower().endswith(".egg") or Path(place).is_file() for place in sys.path
     )
+
+
+def _is_the_backports(finder: object) -> bool:
+    """Whether a finder is that of the package `importlib_metadata`, which looks where Python's own does."""
+    return getattr(finder, "__module__", "").partition(".")[0] == "importlib_metadata"
 
 
 @lru_cache(maxsize=4)
@@ -123,4 +130,9 @@ def _parsed(text: str, distribution: str) -> Iterator[Named]:
             group = line[1:-1]
         elif line and not line.startswith("#"):
             name, _, value = line.partition("=")
-            yield Named(distribution, group, name.strip(), value.partition("[")[0].strip())
+            yield Named(distribution, group, name.strip(), _without_extras(value))
+
+
+def _without_extras(value: str) -> str:
+    """`module:attribute` of `module:attribute [extra]`."""
+    return value.partition("[")[0].strip()

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -76,13 +77,21 @@ class Finder:
 
 
 def test_what_lies_elsewhere_is_left_to_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    distribution(tmp_path, "hidden", "3.0", "[kormo_test]\nmine = hidden:thing\n")
+    distribution(tmp_path, "hidden", "3.0", "[kormo_test]\nmine = hidden:thing [extra]\n")
     assert installed.version("hidden") is None
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder(tmp_path)])
     assert installed.version("hidden") == "3.0"
     assert [point[:] for point in installed.entry_points("kormo_test")] == [
         ("hidden", "kormo_test", "mine", "hidden:thing")
     ]
+
+
+def test_the_finder_of_the_backport_looks_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that imports it (a tracker of runs) makes nothing slower."""
+    backport = pytest.importorskip("importlib_metadata")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, backport.MetadataPathFinder()])
+    monkeypatch.setattr(importlib.metadata, "entry_points", Mock(side_effect=AssertionError))
+    assert len(installed.entry_points("console_scripts")) > 20
 
 
 PLUGIN = """
