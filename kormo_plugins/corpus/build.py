@@ -22,6 +22,7 @@ from threading import Event, Thread
 from typing import Any
 
 from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
+from kormo_plugins.corpus.meta_found import look
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.passes.across import Signed, sign_all
 from kormo_plugins.corpus.passes.decide import decide
@@ -90,7 +91,8 @@ def build_source(
             `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`: for each step, the number of
             documents kept and of rejects by reason; `unread` if almost nothing was read from some files.
     Raises:
-        KormoError: an input is missing, a component is unknown, or no usable document is left.
+        KormoError: an input is missing, a component is unknown, no usable document is left, or none has the key of
+            `meta` without which a step does nothing.
     """
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
@@ -102,6 +104,7 @@ def build_source(
             with watch(f"{name}, {_label(job, stage)}") as progress:
                 _run(job, stage, in_processes, progress)
             if stage < len(job.segments):
+                look(job, stage)
                 decide(job, stage, recipe.held_out, signed)
     stats = _statistics(job)
     if not stats["documents"]:
