@@ -14,7 +14,7 @@ from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.store.atomic import new_folder
+from kormo_plugins.store.lease import new_folder
 from kormo_plugins.tokenizer.comparison.page import table, write_page
 from kormo_plugins.tokenizer.comparison.report import report as measure
 from kormo_plugins.tokenizer.params import named
