@@ -60,12 +60,17 @@ def parse_data(values: Mapping[str, object], components: Registry, where: str | 
                     do=closest(str(key), known, f"the keys are: {', '.join(known)}"),
                 )
             )
+    of_models, faulty = Faults(), []
     for part_model, part in zip((CorpusRecipe, MixtureRecipe), parts, strict=True):
-        with faults.catch():
+        with of_models.catch():
             made.append(_checked(part_model, part, place))
     for key, kind, choice in choices(values):
-        with faults.catch():
+        try:
             _component(components, kind, choice, place(key))
+        except KormoError as error:
+            faults.add(error)
+            faulty.append(place(key))
+    faults.add(*(fault for fault in of_models if not any(_is_below(fault.where, choice) for choice in faulty)))
     faults.add(*_weighed(values, place))
     if len(made) == 2:
         with faults.catch():
@@ -74,6 +79,13 @@ def parse_data(values: Mapping[str, object], components: Registry, where: str | 
             faults.add(*_comparisons(made[0], components, place))
     faults.raise_any()
     return DataRecipe(*made)
+
+
+def _is_below(where: str, choice: str) -> bool:
+    """Whether a place is that of a choice, or in it: there its component knows more than the model of the whole (the
+    names that there are, the keys that it takes). A key of it may be set by another file."""
+    key, above = where.partition(": ")[2], choice.partition(": ")[2]
+    return key == above or key.startswith((f"{above}.", f"{above}["))
 
 
 def _in_order(corpus: CorpusRecipe, place: Where) -> None:
