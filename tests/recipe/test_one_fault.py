@@ -72,3 +72,13 @@ def test_a_source_that_is_read_by_a_number_is_told_once(tmp_path: Path) -> None:
 def test_other_faults_are_still_told_beside(tmp_path: Path) -> None:
     found = faults(tmp_path, f"{SOURCES}steps: [7, {{name: length, minimum: -1}}]\nheld_out: {{documents: .nan}}\n")
     assert [fault.where.partition(": ")[2] for fault in found] == ["held_out.documents", "steps[0]", "steps[1].minimum"]
+
+
+def test_every_source_that_cannot_be_compared_with_is_told(tmp_path: Path) -> None:
+    """Unknown ones beside a source itself and a cycle, each once."""
+    reader = "reader: {name: jsonl, path: rows.jsonl}"
+    against = {"a": "b", "b": "a", "y": "z, y, w", "last": "a, y", "good": ""}
+    lines = "".join(f"  {name}: {{{reader}, deduplicate_against: [{one}]}}\n" for name, one in against.items())
+    found = faults(tmp_path, f"sources:\n{lines}steps: [{{name: exact_dedup}}]\n")
+    told = [(fault.where.partition(": ")[2].split(".")[1], fault.found) for fault in found]
+    assert sorted(told) == [("a", "a → b → a"), ("y", "'w'"), ("y", "'z'"), ("y", "y → y")]
