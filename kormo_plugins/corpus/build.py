@@ -10,6 +10,7 @@ number of workers or on restarts: finished parts are not repeated.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from collections import Counter
@@ -23,7 +24,7 @@ from typing import Any
 
 from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
 from kormo_plugins.corpus.meta_found import look
-from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.params import MOST_PARTS, Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.passes.across import Signed, sign_all
 from kormo_plugins.corpus.passes.decide import decide
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
@@ -34,12 +35,16 @@ from kormo_plugins.corpus.readers.mapping.mapped import refuse_unmapped
 from kormo_plugins.corpus.reports.unread import unread
 from kormo_plugins.corpus.step import is_preferring, is_source_step
 from kormo_plugins.corpus.superseded import VERSION as SUPERSEDED_VERSION
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, Notice
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.store.atomic import move
 from kormo_plugins.store.corpus_files import read_corpus
 
+log = logging.getLogger(__name__)
+
+SPARE_PARTS = 64
+"""Empty parts of a source that are not worth a warning."""
 GENERATOR_PARTS = 4
 """Default number of parts of a generated source."""
 VERSION = 1
@@ -96,6 +101,7 @@ def build_source(
     """
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
+    _tell_empty(job)
     shutil.rmtree(out / "work.done", ignore_errors=True)
     _begin(out / "work")
     with ExitStack() as processes:
@@ -177,8 +183,22 @@ def _parts(source: Source, read: Reader, params: Params) -> int:
     if source.parts is not None:
         return source.parts
     if isinstance(read, Divisible):
-        return read.parts(params)
+        return min(read.parts(params), MOST_PARTS)
     return GENERATOR_PARTS if source.generator is not None else 1
+
+
+def _tell_empty(job: SourceBuild) -> None:
+    """Warns of parts that nothing is left for: each is written, and flushed to the disk, like any other."""
+    limits = [job.source.documents, job.read.parts(job.params) if isinstance(job.read, Divisible) else None]
+    most = min((limit for limit in limits if limit is not None), default=job.parts)
+    if job.source.parts is not None and job.parts - most > SPARE_PARTS:
+        notice = Notice(
+            where=f"sources.{job.name}.parts",
+            found=f"{job.parts:,}",
+            why=f"this input can fill about {most:,}; each part takes time in every pass, however empty it is",
+            do=f"set parts to {most:,}, or leave it out",
+        )
+        log.warning("%s", notice.render())
 
 
 def source_inputs(

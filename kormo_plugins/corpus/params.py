@@ -12,6 +12,9 @@ from kormo_plugins.errors import Faults, KormoError, closest
 from kormo_plugins.plugins.choice import Choice as Choice
 from kormo_plugins.plugins.choice import Strict as Strict
 
+MOST_PARTS = 99_999
+"""Parts have names of five digits, by which they are sorted."""
+
 
 class Tokens(Strict):
     """Token files made by another tool. They are read in place and must not be moved."""
@@ -75,8 +78,9 @@ class Source(Strict):
     parts: int | None = Field(
         default=None,
         ge=1,
+        le=MOST_PARTS,
         description="number of parts, each of which is read, cleaned and resumed on its own; null: by the size of "
-        "the input",
+        "the input. A part that nothing is left for takes a tenth of a second, too",
     )
 
     @model_validator(mode="after")
