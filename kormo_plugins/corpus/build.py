@@ -40,6 +40,7 @@ from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares
 from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.store.atomic import move
 from kormo_plugins.store.corpus_files import read_corpus
+from kormo_plugins.wording.numbers import many
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +253,7 @@ def _version(component: object) -> object:
 
 def funnel(name: str, stats: Mapping[str, Any]) -> str:
     """One line from the statistics of `build_source`: documents read, and those dropped by each step, with reasons."""
-    parts = [f"{stats['read']['documents']:,} documents read"]
+    parts = [f"{many(stats['read']['documents'], 'document')} read"]
     for step in stats["steps"]:
         parts += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
         if step["rejects"]:
@@ -388,7 +389,7 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
     key = "encoding" if any(reason.endswith("(encoding)") for reason in stats["steps"][0]["rejects"]) else "columns"
     return KormoError(
         where=f"sources.{job.name}",
-        found=f"{stats['read']['documents']:,} documents read, none usable: {reasons_text}",
+        found=f"{many(stats['read']['documents'], 'document')} read, none usable: {reasons_text}",
         why=f"a model cannot be trained on a source without documents{example}",
         do=f"correct {key} of the reader (see `kormo data peek`) or the steps; "
         f"all rejects are kept in {job.out / 'rejects'}",
