@@ -187,7 +187,7 @@ def closest(name: str, known: Iterable[str], default: str = "") -> str:
 
     A name matches by its last dotted part too, so that `kormo.globl_batch` finds `global_batch`.
     """
-    names = sorted(set(known))
+    names = sorted(set(known) - {name})
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or difflib.get_close_matches(
         name.rsplit(".", 1)[-1], names, n=1, cutoff=0.6
     )

@@ -258,8 +258,9 @@ class Prepares(Protocol):
 @hookspec
 def kormo_corpus_steps() -> Iterable[Component]:
     """Cleaning steps. Loads to a class that is called with its parameters and gives a `DocumentStep` (which may be a
-    `BatchStep` too) or a `SourceStep`; the class may be `HasInputs` and `Prepares`, its parameters `HasWarnings`. Its
-    `VERSION` is raised when the result changes. Rejects are kept with their reason."""
+    `BatchStep` too) or a `SourceStep`; the class may be `HasInputs` and `Prepares`, its parameters `HasWarnings`
+    (and `ReadsMeta`, `WritesMeta` of `corpus/step.py`). Its `VERSION` is raised when the result changes. Rejects are
+    kept with their reason."""
 
 
 class Packing(Protocol):

@@ -59,6 +59,21 @@ NOUNS: dict[str, tuple[str, str]] = {
 """Noun -> (`module:command`, one line of help)."""
 
 
+CONTINUES = {
+    ("ablate",),
+    ("checkpoint", "fetch"),
+    ("data", "build"),
+    ("data", "fetch"),
+    ("data", "publish"),
+    ("eval",),
+    ("ladder",),
+    ("publish",),
+    ("run",),
+    ("train",),
+}
+"""Commands that find what they had finished when they are run again; the others begin anew."""
+
+
 WORDS = "kormo_plugins.words"
 """Key of click's `meta` for the words of the command line."""
 
@@ -134,6 +149,18 @@ def cli(traceback: bool) -> None:
     """
 
 
+def stopped(words: list[str]) -> str:
+    """What to tell after SIGTERM.
+
+    Args:
+        words: of the command line, without the program.
+    """
+    names = tuple(word for word in words if not word.startswith("-"))
+    if any(names[: len(command)] == command for command in CONTINUES):
+        return "kormo: stopped by SIGTERM; finished work is kept, and the same command continues"
+    return "kormo: stopped by SIGTERM; what was not finished is not kept, and the same command begins anew"
+
+
 def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
@@ -143,7 +170,7 @@ def main() -> None:
         cli(prog_name="kormo")
     except Terminated as end:
         ending()
-        print("kormo: stopped by SIGTERM; finished work is kept, and the same command continues", file=sys.stderr)
+        print(stopped(sys.argv[1:]), file=sys.stderr)
         sys.exit(end.code)
     except BrokenPipeError:  # `kormo … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,11 +14,12 @@ from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.store.atomic import new_folder
+from kormo_plugins.store.lease import new_folder
 from kormo_plugins.tokenizer.comparison.page import table, write_page
 from kormo_plugins.tokenizer.comparison.report import report as measure
 from kormo_plugins.tokenizer.params import named
 from kormo_plugins.tokenizer.texts import read_texts
+from kormo_plugins.wording.numbers import many
 
 text_option = click.option(
     "--text",
@@ -96,7 +97,7 @@ def report(
         click.echo(f"{page}: written", err=True)
     if as_json:
         return print_json(result)
-    click.echo(f"{result['documents']:,} documents, {result['bytes']:,} bytes")
+    click.echo(f"{many(result['documents'], 'document')}, {many(result['bytes'], 'byte')}")
     for reason, count in result["rejected"].items():
         click.echo(f"excluded: {count:,} ({reason})")
     click.echo(table(result))

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 EXIT_TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h: the same command can be run again to continue."""
+"""EX_TEMPFAIL of sysexits.h: the same command can be run again, to continue or from the beginning."""
 
 AGAIN_AFTER = 0.05
 """Seconds until a SIGTERM whose exception was dropped is sent again."""

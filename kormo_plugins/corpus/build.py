@@ -22,7 +22,8 @@ from threading import Event, Thread
 from typing import Any
 
 from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
-from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.meta_found import look
+from kormo_plugins.corpus.params import MOST_PARTS, Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.passes.across import Signed, sign_all
 from kormo_plugins.corpus.passes.compile_ahead import compile_if_large
 from kormo_plugins.corpus.passes.decide import decide
@@ -31,6 +32,7 @@ from kormo_plugins.corpus.passes.local import RunParts, local_parts
 from kormo_plugins.corpus.passes.marks import read_mark
 from kormo_plugins.corpus.passes.stage import work
 from kormo_plugins.corpus.readers.mapping.mapped import refuse_unmapped
+from kormo_plugins.corpus.reports.spare_parts import tell_spare_parts
 from kormo_plugins.corpus.reports.unread import unread
 from kormo_plugins.corpus.step import is_preferring, is_source_step
 from kormo_plugins.corpus.superseded import VERSION as SUPERSEDED_VERSION
@@ -39,6 +41,7 @@ from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares
 from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.store.atomic import move
 from kormo_plugins.store.corpus_files import read_corpus
+from kormo_plugins.wording.numbers import many
 
 GENERATOR_PARTS = 4
 """Default number of parts of a generated source."""
@@ -97,10 +100,12 @@ def build_source(
             `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`: for each step, the number of
             documents kept and of rejects by reason; `unread` if almost nothing was read from some files.
     Raises:
-        KormoError: an input is missing, a component is unknown, or no usable document is left.
+        KormoError: an input is missing, a component is unknown, no usable document is left, or none has the key of
+            `meta` without which a step does nothing.
     """
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
+    tell_spare_parts(job)
     shutil.rmtree(out / "work.done", ignore_errors=True)
     _begin(out / "work")
     if recipe.executor.name == "local":
@@ -111,6 +116,7 @@ def build_source(
             with watch(f"{name}, {_label(job, stage)}") as progress:
                 _run(job, stage, in_processes, progress)
             if stage < len(job.segments):
+                look(job, stage)
                 decide(job, stage, recipe.held_out, signed)
     stats = _statistics(job)
     if not stats["documents"]:
@@ -183,7 +189,7 @@ def _parts(source: Source, read: Reader, params: Params) -> int:
     if source.parts is not None:
         return source.parts
     if isinstance(read, Divisible):
-        return read.parts(params)
+        return min(read.parts(params), MOST_PARTS)
     return GENERATOR_PARTS if source.generator is not None else 1
 
 
@@ -238,7 +244,7 @@ def _version(component: object) -> object:
 
 def funnel(name: str, stats: Mapping[str, Any]) -> str:
     """One line from the statistics of `build_source`: documents read, and those dropped by each step, with reasons."""
-    parts = [f"{stats['read']['documents']:,} documents read"]
+    parts = [f"{many(stats['read']['documents'], 'document')} read"]
     for step in stats["steps"]:
         parts += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
         if step["rejects"]:
@@ -374,7 +380,7 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
     key = "encoding" if any(reason.endswith("(encoding)") for reason in stats["steps"][0]["rejects"]) else "columns"
     return KormoError(
         where=f"sources.{job.name}",
-        found=f"{stats['read']['documents']:,} documents read, none usable: {reasons_text}",
+        found=f"{many(stats['read']['documents'], 'document')} read, none usable: {reasons_text}",
         why=f"a model cannot be trained on a source without documents{example}",
         do=f"correct {key} of the reader (see `kormo data peek`) or the steps; "
         f"all rejects are kept in {job.out / 'rejects'}",

@@ -1,15 +1,32 @@
 """Validates the steps of a source before anything is read: parameters, warnings, and compatibility with
-`deduplicate_against`."""
+`deduplicate_against`.
+
+A score that nothing wrote (`keep_top` by a misspelt name) and a column that no document has make a step do nothing,
+without a reject that would show it. Here that is a warning, as far as the recipe tells what writes which key of `meta`;
+`meta_found.py` looks at the documents.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from kormo_plugins.corpus.params import CorpusRecipe, Source
-from kormo_plugins.corpus.step import NamedStep, is_preferring, is_ranking, is_source_step
-from kormo_plugins.errors import KormoError, Notice
-from kormo_plugins.hookspecs import HasWarnings
+from kormo_plugins.corpus.step import (
+    MetaUse,
+    NamedStep,
+    ReadsMeta,
+    WritesMeta,
+    is_preferring,
+    is_ranking,
+    is_source_step,
+)
+from kormo_plugins.errors import KormoError, Notice, closest
+from kormo_plugins.hookspecs import HasWarnings, Params
 from kormo_plugins.plugins.registry import Registry
+
+OURS = "kormo_plugins."
+WRITTEN = ("encoding", "messages", "tools", "reader_notes", "prompt", "chosen")
+"""Keys that a reader may write beside the columns that it keeps."""
 
 
 def named_steps(name: str, source: Source, recipe: CorpusRecipe, components: Registry) -> list[NamedStep]:
@@ -44,6 +61,23 @@ def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice
         if isinstance(params, HasWarnings):
             for why in params.warnings():
                 yield Notice(where=place, found=chosen.name, why=why, do="see docs/cleaning.md, or remove the step")
+    for name, source in recipe.documents_of.items():
+        yield from unwritten(name, _kept_by(source, components), _placed(name, source, recipe, components))
+
+
+def _kept_by(source: Source, components: Registry) -> frozenset[str] | None:
+    """The keys of `meta` that the reader of a source keeps; None if that is not known."""
+    chosen = source.reader
+    return None if chosen is None else of_reader(components.params("reader", chosen.name, chosen.values))
+
+
+def _placed(name: str, source: Source, recipe: CorpusRecipe, components: Registry) -> list[tuple[str, str, Params]]:
+    """Key in the recipe, name and parameters of each step of a source."""
+    steps = []
+    for index, chosen in enumerate(recipe.steps_of(source)):
+        place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
+        steps.append((place, chosen.name, components.params("corpus_step", chosen.name, chosen.values, place)))
+    return steps
 
 
 def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> None:
@@ -79,3 +113,54 @@ def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> Non
             why="a copy that it keeps here is removed from the other source; a later step could drop it here too",
             do=f"make {ranked[0].name} the last step of this source",
         )
+
+
+def uses(params: Params) -> Sequence[MetaUse]:
+    """The keys of `meta` that a step with these parameters goes by."""
+    return params.reads() if isinstance(params, ReadsMeta) else ()
+
+
+def writes(params: Params) -> frozenset[str] | None:
+    """The keys of `meta` that a step with these parameters writes; None if it does not tell."""
+    if isinstance(params, WritesMeta):
+        keys = params.writes()
+        return None if keys is None else frozenset(keys)
+    return frozenset() if type(params).__module__.startswith(OURS) else None
+
+
+def of_reader(params: Params) -> frozenset[str] | None:
+    """The keys of `meta` that a reader with these parameters keeps; None if the parameters do not tell."""
+    columns = getattr(params, "columns", None)
+    if columns is None or not type(params).__module__.startswith(OURS):
+        return None
+    return frozenset((*columns.keep, *WRITTEN))
+
+
+def unwritten(name: str, known: frozenset[str] | None, steps: Sequence[tuple[str, str, Params]]) -> Iterator[Notice]:
+    """Warnings about keys that neither the reader keeps nor an earlier step writes.
+
+    Args:
+        name: of the source.
+        known: the keys that its reader keeps (`of_reader`).
+        steps: key in the recipe, name and parameters of each of its steps.
+    """
+    for place, step, params in steps:
+        if known is None:
+            return
+        for use in uses(params):
+            if use.key not in known:
+                yield Notice(
+                    where=f"{place}.{use.parameter}",
+                    found=f"{use.key} (of the step {step})",
+                    why=f"the reader of the source {name} keeps no such column, and no step before this one writes it",
+                    do=instead(use.key, sorted(known.difference(WRITTEN))),
+                )
+        written = writes(params)
+        known = None if written is None else known | written
+
+
+def instead(key: str, others: Iterable[str]) -> str:
+    """What to do about a key that is not there."""
+    known = [str(one) for one in others]
+    has = f"`meta` has: {', '.join(known)}" if known else "`meta` has no other key either"
+    return closest(key, known, f"name a column in `columns.keep` of the reader, or add the step that writes it; {has}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import Faults, KormoError, closest
 from kormo_plugins.plugins.choice import Choice as Choice
 from kormo_plugins.plugins.choice import Strict as Strict
+
+MOST_PARTS = 99_999
+"""Parts have names of five digits, by which they are sorted."""
 
 
 class Tokens(Strict):
@@ -74,8 +78,9 @@ class Source(Strict):
     parts: int | None = Field(
         default=None,
         ge=1,
+        le=MOST_PARTS,
         description="number of parts, each of which is read, cleaned and resumed on its own; null: by the size of "
-        "the input",
+        "the input. A part that nothing is left for takes a tenth of a second, too",
     )
 
     @model_validator(mode="after")
@@ -140,9 +145,10 @@ class CorpusRecipe(Strict):
         order.
 
         Raises:
-            KormoError: a referenced source does not exist, or the references form a cycle.
+            KormoError: a referenced source does not exist, or the references form a cycle; all such faults at once.
         """
         done: list[str] = []
+        faults = Faults(self._unknown_references())
 
         def visit(name: str, way: tuple[str, ...]) -> None:
             """Appends a source after those it is deduplicated against.
@@ -160,19 +166,29 @@ class CorpusRecipe(Strict):
                     do="remove one of them from `deduplicate_against`",
                 )
             for other in self.sources[name].deduplicate_against:
-                if other not in self.documents_of:
-                    raise KormoError(
-                        where=f"sources.{name}.deduplicate_against",
-                        found=repr(other),
-                        why=f"the sources of documents are: {', '.join(self.documents_of)}",
-                        do=closest(other, self.documents_of, "name one of them"),
-                    )
-                visit(other, (*way, name))
+                if other in self.documents_of:
+                    visit(other, (*way, name))
             done.append(name)
 
         for name in self.documents_of:
-            visit(name, ())
+            with faults.catch():
+                visit(name, ())
+            if name not in done:  # it is in a cycle, or waits for one, which was told
+                done.append(name)
+        faults.raise_any()
         return done
+
+    def _unknown_references(self) -> Iterator[KormoError]:
+        """An error for each source in `deduplicate_against` that is no source of documents."""
+        for name, source in self.documents_of.items():
+            for other in source.deduplicate_against:
+                if other not in self.documents_of:
+                    yield KormoError(
+                        where=f"sources.{name}.deduplicate_against",
+                        found=repr(other),
+                        why=f"the sources of documents are: {', '.join(self.documents_of)}",
+                        do=closest(other, [known for known in self.documents_of if known != name], "name one of them"),
+                    )
 
     @property
     def documents_of(self) -> dict[str, Source]:

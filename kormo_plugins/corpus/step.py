@@ -10,9 +10,9 @@ are dropped. The texts are never gathered in one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import DocumentStep, Params, SourceStep
@@ -96,3 +96,37 @@ class Clustering:
 def is_preferring(make: object, params: object) -> bool:
     """Whether a step ranks the duplicates it finds (`Clustering.prefers`)."""
     return isinstance(make, type) and issubclass(make, Clustering) and make.prefers(params)
+
+
+class MetaUse(NamedTuple):
+    """A key of `meta` that a step goes by.
+
+    Args:
+        parameter: the parameter that names it.
+        key: the key.
+        why: what the step does where no document has it, a clause.
+        kind: types of a value that it can use.
+        required: without it the step does nothing of what it is for, so that a build is refused.
+    """
+
+    parameter: str
+    key: str
+    why: str
+    kind: tuple[type, ...] = (object,)
+    required: bool = False
+
+
+@runtime_checkable
+class ReadsMeta(Protocol):
+    """Parameters of a step that goes by keys of `meta`, which the reader keeps or an earlier step writes."""
+
+    def reads(self) -> Sequence[MetaUse]:
+        """The keys; one that no document has is told, or refused (`comparisons.py`, `meta_found.py`)."""
+
+
+@runtime_checkable
+class WritesMeta(Protocol):
+    """Parameters of a step that writes keys of `meta`. Of a step that does not say so, it is not known."""
+
+    def writes(self) -> Collection[str] | None:
+        """The keys; None if that cannot be told."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kormo_plugins.mixture.sampling.weights import Weights
 
@@ -130,9 +130,9 @@ class MixtureRecipe(BaseModel):
         "its pieces, of which the later ones lack the question. Plain texts follow `packing`",
     )
 
-    @model_validator(mode="after")
-    def _named(self) -> MixtureRecipe:
-        for key in ("packing", "mixture"):
-            if not isinstance(getattr(self, key).get("name"), str):
-                raise ValueError(f"{key} needs the key `name`")
-        return self
+    @field_validator("packing", "mixture")
+    @classmethod
+    def _named(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(value.get("name"), str):
+            raise ValueError("it needs the key `name`")
+        return value

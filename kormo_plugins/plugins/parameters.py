@@ -60,12 +60,18 @@ def checked(model: Any, values: dict[str, object], where: str) -> Any:
     Raises:
         KormoError: every error, several as `KormoErrors`.
     """
-    faults = Faults(_endless(values, where))
+    faults = Faults()
     values = current_names(model, values, where, faults)
+    endless = {fault.where: fault for fault in _endless(values, where)}
     try:
         made = model.model_validate(values)
     except ValidationError as error:
-        faults.add(*(_fault(model, detail, where) for detail in _nearest(error.errors())))
+        for detail in _nearest(error.errors()):
+            fault = _fault(model, detail, where)
+            if detail["type"] == "extra_forbidden":  # whatever the value is, the key is wrong
+                endless = {place: one for place, one in endless.items() if not _is_at(place, fault.where)}
+            if fault.where not in endless:
+                faults.add(fault)
     except KormoError as error:  # of a component that these parameters name with parameters of its own
         faults.add(moved(error, lambda place: f"{where}: {place}"))
     else:
@@ -78,8 +84,14 @@ def checked(model: Any, values: dict[str, object], where: str) -> Any:
                     do="give a number",
                 )
             )
+    faults.add(*endless.values())
     faults.raise_any()
     return made
+
+
+def _is_at(place: str, above: str) -> bool:
+    """Whether a location is another one, or below it."""
+    return place == above or place.startswith((f"{above}.", f"{above}["))
 
 
 def current_names(model: object, values: Mapping[str, object], where: str, faults: Faults) -> dict[str, object]:

@@ -23,6 +23,7 @@ from kormo_plugins.recipe.checks.export import check_export
 from kormo_plugins.recipe.checks.external_eval import external_eval_data
 from kormo_plugins.recipe.checks.rules import RULES, Rule
 from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
+from kormo_plugins.recipe.files.environment import without_consequences
 from kormo_plugins.recipe.files.record import record_of
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
 from kormo_plugins.recipe.parts import check_tokenizer, components_of, kormo_block
@@ -94,18 +95,20 @@ def check_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Chec
         KormoError: all errors of the recipe, several as `KormoErrors`. Unreadable files are reported first, as their
             content is not known.
     """
-    given = dict(overrides or {})
-    resolved = resolve(path, given)
+    given, unset = dict(overrides or {}), Faults()
+    resolved = resolve(path, given, unset)
+    if any(fault.where == resolved.where("deepspeed") for fault in unset):  # its file decides on what else is allowed
+        unset.raise_any()
     listed = resolved.get("plugins") or []
     if isinstance(listed, list) and not any(is_ours(str(name)) for name in listed) and is_registered(()):
         # If Axolotl finds our plugin by its entry point, the resolved recipe names it, for other versions and the
         # identity.
         given["plugins"] = [*(given.get("plugins") or ()), OURS[0]]
-        resolved = resolve(path, given)
+        resolved = resolve(path, given, unset)
     if given.get("max_steps") is not None and resolved.get("kormo.tokens") is not None:
         # `--max-steps 10` on the command line shortens a recipe whose length is in tokens.
-        resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}})
-    faults = Faults()
+        resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}}, unset)
+    faults = Faults(unset)
     view = _axolotl_part(resolved, faults)
     recipe = _kormo_part(resolved, faults)
     for rule in RULES:
@@ -115,6 +118,8 @@ def check_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Chec
         _apply(partial(generation_keys, view=view), resolved, faults)
     reported = {fault.where for fault in faults}
     faults.add(*(fault for fault in refusals(resolved, TABLE) if fault.where not in reported))
+    if unset:
+        faults = Faults((*unset, *without_consequences(faults, unset)))
     faults.raise_any()
     assert recipe is not None
     return recipe

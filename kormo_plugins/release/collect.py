@@ -25,9 +25,10 @@ from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
 from kormo_plugins.store.artifact import MANIFEST
-from kormo_plugins.store.atomic import new_folder, write_text
+from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.json_file import read_object, seal_fault, write_json
+from kormo_plugins.store.lease import new_folder
 from kormo_plugins.store.sums import write_sums
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.telemetry.left_behind import CARD, EVALUATION, SAMPLES, changed_card, check_left_behind

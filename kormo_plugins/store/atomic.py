@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from kormo_plugins.errors import writes, writing
@@ -70,21 +69,6 @@ def publish_folder(partial: Path, out: Path) -> None:
     out.rename(aside)
     publish(partial, out)
     shutil.rmtree(aside)
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill, under a temporary name beside `out`; it is renamed to `out` at the end of the block.
-
-    If the block fails, nothing is left of it. `out` must not exist, or must be empty.
-    """
-    partial = temporary(out)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        publish_folder(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def move(path: Path, target: Path) -> None:

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import SUFFIX, publish_folder, temporary
 from kormo_plugins.store.lease_files import Generations, Holder, Seen
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,9 @@ STALE_AFTER = 60.0
 
 POLL = 0.5
 """Seconds between two checks of a lease whose holder may be dead."""
+
+ABANDONED_AFTER = 3600.0
+"""Seconds without a heartbeat after which a temporary folder of a process that is not visible is removed."""
 
 RUN = ".run.lease"
 """Common name of the files of the lease that a run holds in its output folder."""
@@ -177,6 +183,55 @@ class Lease:
                 self._files.beat(self._number)
             except OSError as error:  # the file server may answer again before the lease is stale
                 log.debug("%s: %s", self.path, error)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, under a temporary name beside `out`; it is renamed to `out` at the end of the block.
+
+    If the block fails, nothing is left of it; what a killed process left is removed by the next one with the same
+    `out`. The lease that shows which is which lies beside the folder: the files in it are listed and published. `out`
+    must not exist, or must be empty.
+    """
+    remove_abandoned(out)
+    partial = temporary(out)
+    partial.mkdir(parents=True)
+    lease = Lease(partial)
+    try:
+        lease.acquire()
+        with lease.held():
+            yield partial
+            publish_folder(partial, out)
+    finally:
+        _remove(partial)
+
+
+def remove_abandoned(out: Path) -> None:
+    """Removes the temporary folders of `new_folder` beside `out` whose process is gone, or cannot be seen from here and
+    has given no sign of life for `ABANDONED_AFTER` seconds. A folder without a lease is not ours to judge."""
+    pattern = re.compile(rf"({re.escape(out.name)}\.[0-9a-f]{{8}}{re.escape(SUFFIX)})\.\d+")
+    names = [path.name for path in out.parent.iterdir()] if out.parent.is_dir() else []
+    for name in {match[1] for name in names if (match := pattern.fullmatch(name))}:
+        if _is_abandoned(Generations(out.with_name(name))):
+            _remove(out.with_name(name))
+
+
+def _is_abandoned(files: Generations) -> bool:
+    seen = files.read(files.newest())
+    if seen is None:
+        return False
+    alive = seen.holder.alive() if seen.holder is not None else None
+    if alive is None:  # by this machine's clock, which may differ from the file server's by less than that
+        return time.time() - seen.beat / 1e9 > ABANDONED_AFTER
+    return not alive or (seen.holder is not None and seen.holder.released)
+
+
+def _remove(partial: Path) -> None:
+    """Removes a temporary folder, then its lease."""
+    shutil.rmtree(partial, ignore_errors=True)
+    files = Generations(partial)
+    if not partial.exists():
+        files.remove(files.numbers())
 
 
 class LeaseLost(KormoError):

@@ -10,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 import yaml
+
+from kormo_plugins.cli.main import CONTINUES, cli, stopped
 
 from ..console.test_signals import in_group
 from .conftest import DATA, RECIPE
@@ -58,3 +61,33 @@ def _terminated(folder: Path) -> tuple[int, int, str]:
         os.killpg(build.pid, signal.SIGTERM)
     _, told = build.communicate(timeout=60)
     return build.returncode, build.pid, told
+
+
+def test_a_command_that_cannot_go_on_says_so(tmp_path: Path) -> None:
+    """Training a tokenizer is stopped while it reads its text from a pipe that never ends."""
+    (tmp_path / "t.yml").write_text("name: kormo_bpe\nvocab_size: 300\nmegabytes: 1\n")
+    os.mkfifo(tmp_path / "text.txt")
+    words = ["tokenizer", "train", "t.yml", "--text", "text.txt", "--out", "out"]
+    command = [sys.executable, "-m", "kormo_plugins.cli.main", *words]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        for _ in range(1200):
+            if list(tmp_path.glob("out.*.tmp")) or process.poll() is not None:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 75, told
+    assert "the same command begins anew" in told and "continues" not in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.yml", "text.txt"]
+
+
+def test_every_command_that_continues_exists() -> None:
+    for command in CONTINUES:
+        found: click.Command | None = cli
+        for name in command:
+            assert isinstance(found, click.Group)
+            found = found.get_command(click.Context(found), name)
+        assert found is not None, command
+    assert "begins anew" in stopped(["--traceback", "export", "data", "build"])
+    assert "continues" in stopped(["--traceback", "data", "build", "r.yml"])

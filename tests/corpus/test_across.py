@@ -216,7 +216,7 @@ def test_a_source_that_would_lose_everything_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "behind", "told"),
     [([{"name": "exact_dedup"}], [], "remove exact_dedup"), ([], [{"name": "length"}], "the last step"),
-     ([], [{"name": "keep_top", "by": "date", "share": 0.5}], "the last step")],
+     ([], [{"name": "balanced_sample", "documents": 9}], "the last step")],
 )  # fmt: skip
 def test_no_other_step_undoes_what_is_preferred(
     tmp_path: Path, before: list[Any], behind: list[Any], told: str

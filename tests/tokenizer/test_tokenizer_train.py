@@ -174,9 +174,9 @@ def test_corpus_of_unusable_documents_says_why(tmp_path: Path) -> None:
         Document("3", "x", language="ja"),
     ]
     what = refused("there is no text", lambda: iter(bad), tmp_path).found
-    assert "1 documents rejected (empty)" in what
-    assert "1 documents rejected (lone surrogate)" in what
-    assert "1 bytes of ja" in what
+    assert "1 document rejected (empty)" in what
+    assert "1 document rejected (lone surrogate)" in what
+    assert "1 byte of ja" in what
 
 
 def test_language_missing(tmp_path: Path, texts) -> None:

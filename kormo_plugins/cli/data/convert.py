@@ -13,7 +13,7 @@ from kormo_plugins.shards.external.adopt import Origin, adopt
 from kormo_plugins.shards.external.formats import export, token_files
 from kormo_plugins.shards.external.token_file import ReadOptions
 from kormo_plugins.shards.reader import Shards
-from kormo_plugins.store.atomic import new_folder
+from kormo_plugins.store.lease import new_folder
 
 WHERE = "kormo data convert"
 

@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from kormo_plugins.corpus.comparisons import writes
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.reports.domains import domain_of
-from kormo_plugins.corpus.step import DocumentStep, is_source_step
+from kormo_plugins.corpus.step import DocumentStep, MetaUse, is_source_step
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.hookspecs import HasInputs, HasWarnings
@@ -77,6 +78,15 @@ class PerDomainParams(Strict):
         """Key of these parameters -> the step's parameters there."""
         domains = {f"domains.{name}": given for name, given in self.domains.items() if given != "off"}
         return {"step": self.step.values} | {key: {**self.step.values, **given} for key, given in domains.items()}
+
+    def reads(self) -> tuple[MetaUse, ...]:
+        """The address, without which no domain is known."""
+        why = "without an address no domain is known, so `domains` would apply to nothing"
+        return (MetaUse("key", self.key, why),)
+
+    def writes(self) -> frozenset[str] | None:
+        """What the step writes."""
+        return writes(_params(self.step.name, self.step.values, "step"))
 
     def warnings(self) -> list[str]:
         """What the step leaves undone, elsewhere and for each domain."""

@@ -13,6 +13,7 @@ from kormo_plugins.pipeline.artifacts.signatures import signatures
 from kormo_plugins.pipeline.built import ArtifactProvider, say
 from kormo_plugins.recipe.projections import CorpusPlan
 from kormo_plugins.store.artifact import Artifact, Spec
+from kormo_plugins.wording.numbers import many
 
 CORPUS_VERSION = 2
 """Raised when the same inputs would give other bytes."""
@@ -91,7 +92,7 @@ def _less(
             for other in others
             for id_, reason in read_superseded(corpora[other].path, name).items()
         }
-        say(f"{name}: {len(superseded):,} documents removed, of which {', '.join(others)} has a preferred copy")
+        say(f"{name}: {many(len(superseded), 'document')} removed, of which {', '.join(others)} has a preferred copy")
         return leave_out(corpora[name].path, corpora[name].stats, superseded, out)
 
     return get(plan.workspace, spec, make)

@@ -20,6 +20,7 @@ from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checked import CheckedRecipe, check_recipe, warnings_of
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.checks.devices.machine import not_ready
+from kormo_plugins.recipe.files.environment import without_consequences
 from kormo_plugins.recipe.files.kinds import LISTS, list_of_recipes
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import Resolved, resolve_data
@@ -74,8 +75,10 @@ def validate(path: Path | str, overrides: Mapping[str, object] | None = None, fu
         )
     kind = kind_of(own)
     if kind != "recipe":
-        alone = resolve_data(path, overrides)
-        return Report(path, kind, alone.files, _count(alone.values), False, _check_alone(kind, alone))
+        unset = Faults()
+        alone = resolve_data(path, overrides, unset)
+        found = _check_with(unset, kind, alone)
+        return Report(path, kind, alone.files, _count(alone.values), False, found)
     faults, recipe = Faults(), None
     with faults.catch():
         named_in_file(own, path)
@@ -102,6 +105,16 @@ def kind_of(own: Mapping[str, object]) -> str:
     if DATA_KEYS & set(own):
         return "dataset recipe"
     return "tokenizer recipe" if own.get("name") in registry().names("tokenizer") else "recipe"
+
+
+def _check_with(unset: Faults, kind: str, alone: Resolved) -> tuple[Notice, ...]:
+    """`_check_alone`; references that could not be replaced are told beside what else is wrong."""
+    faults = Faults()
+    warnings: tuple[Notice, ...] = ()
+    with faults.catch():
+        warnings = _check_alone(kind, alone)
+    Faults((*unset, *without_consequences(faults, unset))).raise_any()
+    return warnings
 
 
 def _check_alone(kind: str, alone: Resolved) -> tuple[Notice, ...]:

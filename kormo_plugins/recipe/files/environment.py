@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
-from kormo_plugins.errors import Faults, KormoError, closest
+from kormo_plugins.errors import Faults, KormoError
 
 REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
 """A reference where references are not replaced."""
@@ -18,8 +18,13 @@ REFUSED = (
     "environment variables are allowed only in paths and in dataset recipes, so that a recipe means the same on "
     "every machine"
 )
-_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}")
+_REFERENCE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?:(?P<body>[^{}]*)\})?")
+"""`$${`, a reference, or the beginning of one that is not closed."""
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?", re.DOTALL)
+
+SHORT = 4
+"""Letters from which a name that differs by one is taken for a slip."""
+_NO_DIGIT = re.compile(r"\D")
 
 
 def expand(value: object, where: str, environment: Mapping[str, str] | None = None) -> object:
@@ -83,8 +88,15 @@ def _texts(value: object) -> str:
 
 
 def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> str:
-    if match["body"] is None:
+    if match["literal"]:
         return "${"
+    if match["body"] is None:
+        raise KormoError(
+            where=where,
+            found=repr(match.string[match.start() :])[:80],
+            why="a reference to an environment variable begins here, and it is not closed (they cannot be nested)",
+            do="write ${NAME} or ${NAME:-default}, or $${ for a literal ${",
+        )
     parts = _NAME.fullmatch(match["body"])
     if parts is None:
         raise KormoError(
@@ -98,10 +110,54 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
         return value
     if parts["default"] is not None:
         return parts["value"]
-    state = "is empty" if parts["name"] in variables else "is not set"
+    name, state = parts["name"], "is empty" if parts["name"] in variables else "is not set"
+    meant = slip_of(name, (known for known, value in variables.items() if value)) if name not in variables else None
     raise KormoError(
         where=where,
         found=f"{match[0]!r}",
-        why=f"the environment variable {parts['name']} {state}, and there is no default",
-        do=closest(parts["name"], variables) or f"export {parts['name']}=…, or write ${{{parts['name']}:-default}}",
+        why=f"the environment variable {name} {state}, and there is no default",
+        do=f"Did you mean {meant!r}?" if meant else f"export {name}=…, or write ${{{name}:-default}}",
     )
+
+
+def without_consequences(faults: Iterable[KormoError], unset: Iterable[KormoError]) -> list[KormoError]:
+    """Faults of a recipe, without those at values whose reference could not be replaced, or at what such a value is a
+    part of: they may be about the reference alone.
+
+    Args:
+        unset: the faults of `expand`.
+    """
+    places = {_key(fault.where) for fault in unset}
+    return [fault for fault in faults if not any(_touches(_key(fault.where), place) for place in places)]
+
+
+def _touches(key: str, other: str) -> bool:
+    """Whether one dotted key is the other, or is a part of it or the reverse."""
+    long, short = (key, other) if len(key) > len(other) else (other, key)
+    return not short or long == short or long.startswith((f"{short}.", f"{short}["))
+
+
+def _key(where: str) -> str:
+    """The dotted key of a place (`file: key`, `file: key: inside`)."""
+    return where.partition(": ")[2].partition(": ")[0]
+
+
+def slip_of(name: str, known: Iterable[str]) -> str | None:
+    """The name that differs by one slip of the hand: a character more, less or other, or two that changed places, or
+    the case of letters.
+
+    For names of which similar ones mean something else (environment variables): short names and other numbers are not
+    taken for a slip.
+    """
+    return next((one for one in sorted(set(known)) if one != name and _one_slip(name.casefold(), one.casefold())), None)
+
+
+def _one_slip(one: str, other: str) -> bool:
+    """Whether two texts differ by at most one insertion, deletion, replacement or transposition."""
+    if one == other:
+        return True
+    if min(len(one), len(other)) < SHORT or _NO_DIGIT.sub("", one) != _NO_DIGIT.sub("", other):
+        return False
+    start = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    left, right = one[start:], other[start:]
+    return left[1:] == right[1:] or left[1:] == right or left == right[1:] or left[1::-1] + left[2:] == right

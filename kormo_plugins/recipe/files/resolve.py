@@ -95,24 +95,28 @@ class Resolved:
         return f"{self.origin(key)}: {key}"
 
 
-def resolve(path: Path | str, overrides: Mapping[str, object] | None = None) -> Resolved:
+def resolve(path: Path | str, overrides: Mapping[str, object] | None = None, unset: Faults | None = None) -> Resolved:
     """Resolves the recipe at `path`.
 
     Args:
         path: an Axolotl recipe.
         overrides: nested mapping that overrides all files (`{"kormo": {"global_batch": 8}}`); paths in it are relative
             to the current folder.
+        unset: takes references that cannot be replaced, which are then left as they are, instead of raising them: for
+            a caller who refuses the recipe in any case, with what else is wrong.
     Raises:
         KormoError: a file is missing or of another kind (a chain), `extends` has a cycle, YAML is invalid, or a
             variable is undefined.
     """
     read_kind(Path(path), RECIPE)
-    return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS)
+    return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS, unset)
 
 
-def resolve_data(path: Path | str, overrides: Mapping[str, object] | None = None) -> Resolved:
+def resolve_data(
+    path: Path | str, overrides: Mapping[str, object] | None = None, unset: Faults | None = None
+) -> Resolved:
     """Resolves the dataset recipe at `path` on its own, as a recipe does for `kormo: {data: path}`."""
-    return _resolve(Path(path), overrides, (), ((),))
+    return _resolve(Path(path), overrides, (), ((),), unset)
 
 
 def dotted(values: Mapping[str, object], above: str = "") -> dict[str, object]:
@@ -164,14 +168,18 @@ def _difference(new: Mapping[str, object], old: Mapping[str, Any]) -> dict[str, 
 
 
 def _resolve(
-    path: Path, overrides: Mapping[str, object] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
+    path: Path,
+    overrides: Mapping[str, object] | None,
+    shorthand: tuple[Keys, ...],
+    environment: tuple[Keys, ...],
+    unset: Faults | None,
 ) -> Resolved:
     path, reader = located(path), Reader(shorthand)
     tree: Block | Leaf = reader.file(path, "")
     if overrides:
         tree = merge(tree, reader.block(overrides, COMMAND_LINE, (Path(),), ()))
     for keys in environment:
-        tree = _expanded(tree, keys, reader.faults)
+        tree = _expanded(tree, keys, reader.faults if unset is None else unset)
     reader.faults.raise_any()
     assert isinstance(tree, Block)  # a file and the command line are mappings
     return Resolved(path, plain(tree), list(reader.files.values()), tree, reader.renamed)

@@ -176,10 +176,15 @@ def nearest_file(path: Path) -> str:
     if not folder.is_dir():
         return f"correct the path: there is no folder {str(folder)!r} (relative to {Path.cwd()})"
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    alike = [name for name in names if _alike(path.stem, Path(name).stem)]  # not only by `.yml`, which all have
+    near = difflib.get_close_matches(path.name, alike, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {str(folder / near[0])!r}?"
     return f"correct the path; in {str(folder)!r} there are: {', '.join(names[:8]) or 'no files'}"
+
+
+def _alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one, other).ratio() >= 0.6
 
 
 def _measure(value: object) -> None:

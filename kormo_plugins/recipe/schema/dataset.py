@@ -7,6 +7,7 @@ concerns both: that the mixture has weights for exactly the existing sources.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry, checked
 
 Where = Callable[[str], str]
+UNSPEAKABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Categories of Unicode that a name may not contain: control characters, halves of characters, ends of lines."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,18 @@ def parse_data(values: Mapping[str, object], components: Registry, where: str | 
                     do=closest(str(key), known, f"the keys are: {', '.join(known)}"),
                 )
             )
+    of_models, faulty = Faults(), []
     for part_model, part in zip((CorpusRecipe, MixtureRecipe), parts, strict=True):
-        with faults.catch():
+        with of_models.catch():
             made.append(_checked(part_model, part, place))
     for key, kind, choice in choices(values):
-        with faults.catch():
+        try:
             _component(components, kind, choice, place(key))
-    faults.add(*_weighed(values, place))
+        except KormoError as error:
+            faults.add(error)
+            faulty.append(place(key))
+    faults.add(*(fault for fault in of_models if not any(_is_below(fault.where, choice) for choice in faulty)))
+    faults.add(*_badly_named(values, place), *_weighed(values, place))
     if len(made) == 2:
         with faults.catch():
             _in_order(made[0], place)
@@ -74,6 +82,25 @@ def parse_data(values: Mapping[str, object], components: Registry, where: str | 
             faults.add(*_comparisons(made[0], components, place))
     faults.raise_any()
     return DataRecipe(*made)
+
+
+def _badly_named(values: Mapping[str, object], place: Where) -> Iterator[KormoError]:
+    """Sources whose names could not be told in a line of text."""
+    for name, _ in _items(values.get("sources")):
+        if isinstance(name, str) and (not name.strip() or UNSPEAKABLE.intersection(map(unicodedata.category, name))):
+            yield KormoError(
+                where=place("sources"),
+                found=f"a source with the name {name!r}",
+                why="messages, tables and weights say a source by its name, so it must be one line of text",
+                do="name it with letters, digits and other visible characters",
+            )
+
+
+def _is_below(where: str, choice: str) -> bool:
+    """Whether a place is that of a choice, or in it: there its component knows more than the model of the whole (the
+    names that there are, the keys that it takes). A key of it may be set by another file."""
+    key, above = where.partition(": ")[2], choice.partition(": ")[2]
+    return key == above or key.startswith((f"{above}.", f"{above}["))
 
 
 def _in_order(corpus: CorpusRecipe, place: Where) -> None:

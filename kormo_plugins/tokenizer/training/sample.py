@@ -22,6 +22,7 @@ from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.training.spool import Spool
+from kormo_plugins.wording.numbers import many
 
 LOG = logging.getLogger(__name__)
 BINS = 1 << 14
@@ -179,9 +180,9 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
 
 
 def _found(census: Census) -> str:
-    parts = [f"{size:,} bytes of {language}" for language, size in sorted(census.left_out.items())]
-    parts += [f"{census.size(language):,} bytes of {language}" for language in sorted(census.bins)]
-    parts += [f"{count:,} documents rejected ({reason})" for reason, count in sorted(census.rejects.items())]
+    parts = [f"{many(size, 'byte')} of {language}" for language, size in sorted(census.left_out.items())]
+    parts += [f"{many(census.size(language), 'byte')} of {language}" for language in sorted(census.bins)]
+    parts += [f"{many(count, 'document')} rejected ({reason})" for reason, count in sorted(census.rejects.items())]
     return ", ".join(parts) or "no documents"
 
 

@@ -51,6 +51,7 @@ from kormo_plugins.tokenizer.training.sample import (
     take_census,
 )
 from kormo_plugins.tokenizer.training.spool import Spool
+from kormo_plugins.wording.numbers import many
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -128,7 +129,7 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
 def _size(census: Census, quotas: dict[str, Quota]) -> str:
     documents, size = census.documents.total(), sum(map(census.size, census.bins))
     used = sum(quota.size for quota in quotas.values())
-    return f"{used / 1e6:,.2f} MB, from {size / 1e6:,.2f} MB in {documents:,} documents"
+    return f"{used / 1e6:,.2f} MB, from {size / 1e6:,.2f} MB in {many(documents, 'document')}"
 
 
 def _learn(

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.architecture import files
 from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.store.atomic import new_folder
 from kormo_plugins.store.complete import fault, read_marker
+from kormo_plugins.store.lease import new_folder
 from kormo_plugins.training.checkpoints.complete import mark_complete
 from kormo_plugins.training.checkpoints.sharded import shards_of
 from kormo_plugins.training.checkpoints.weights_only import weights_only

@@ -28,7 +28,7 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.scan.text_scan import scan_of
-from kormo_plugins.corpus.step import Clustering
+from kormo_plugins.corpus.step import Clustering, MetaUse
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.preferred import Preference, keep_one, rank
 from kormo_plugins.documents.document import Document
@@ -83,6 +83,11 @@ class MinhashDedupParams(Strict):
         "order given; ties, and by default all, go to the first copy",
     )
     seed: int = Field(default=1, ge=0, description="seed of the hash functions (datatrove: 1)")
+
+    def reads(self) -> tuple[MetaUse, ...]:
+        """The date, where the newest copy is kept."""
+        why = "`newest` goes by the date, so it would prefer no copy to another"
+        return (MetaUse("prefer", "date", why),) if "newest" in self.prefer else ()
 
 
 class MinhashDedup(Clustering):

@@ -56,6 +56,10 @@ class ClassifierParams(Strict):
             raise ValueError("give model, or both positive and negative")
         return self
 
+    def writes(self) -> tuple[str, ...]:
+        """The key of `meta` for the score."""
+        return ("quality",)
+
 
 class Classifier:
     """Keeps documents with a high score, and stores the score in `meta.quality`."""

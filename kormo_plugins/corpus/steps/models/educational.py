@@ -26,6 +26,10 @@ class EducationalParams(ClassifierParams):
         description="minimum score of a document that is kept; 0: none is dropped here, and `keep_top` selects",
     )
 
+    def writes(self) -> tuple[str, ...]:
+        """The key of `meta` for the score."""
+        return ("educational",)
+
 
 class Educational(Classifier):
     """Writes `meta.educational`, from 0 to 1."""

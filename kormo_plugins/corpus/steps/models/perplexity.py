@@ -65,6 +65,10 @@ class PerplexityParams(Strict):
             else []
         )
 
+    def writes(self) -> tuple[str, ...]:
+        """The key of `meta` for the score."""
+        return ("perplexity",)
+
     @model_validator(mode="after")
     def _known(self) -> PerplexityParams:
         for name in ("pieces", "at_most", "at_least"):

@@ -92,6 +92,10 @@ class ToxicityParams(Strict):
         default=0.8, gt=0, le=1, description="classifier score from which a document is dropped (ours)"
     )
 
+    def writes(self) -> tuple[str, ...]:
+        """The key of `meta` for the score."""
+        return ("toxicity",)
+
 
 class Toxicity:
     """Writes `meta.toxicity` (the classifier's score, or the share of words); drops documents above the bounds."""

@@ -14,7 +14,7 @@ import xxhash
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.step import Ranking
+from kormo_plugins.corpus.step import MetaUse, Ranking
 from kormo_plugins.documents.document import Document
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ class BalancedSampleParams(Strict):
     )
     languages: bool = Field(default=True, description="balance over languages too")
     seed: int = Field(default=0, ge=0, description="seed of the sample")
+
+    def reads(self) -> tuple[MetaUse, ...]:
+        """The column, if one is named."""
+        why = "all documents would count as equally difficult, so nothing would be balanced by it"
+        return () if self.column is None else (MetaUse("column", self.column, why, required=True),)
 
 
 class BalancedSample(Ranking):

@@ -5,7 +5,8 @@
 
 A fixed threshold selects a different share for every source and model; reports on Korean data therefore filter by rank,
 first to the best half and after another classifier to the best 35%. CCNet (arXiv 1911.00359) does the same with
-perplexity. Documents without the score are kept.
+perplexity. Documents without the score are kept. A source in which none has it is refused, unless an earlier step does
+write that score (perplexity, where no document is in one of its languages).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.step import Ranking
+from kormo_plugins.corpus.step import MetaUse, Ranking
 from kormo_plugins.documents.document import Document
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class KeepTopParams(Strict):
     by: str = Field(description="key of `meta` with the score (`quality`, `educational`, `toxicity`, `perplexity`)")
     share: float = Field(gt=0, le=1, description="share to keep of the documents that have the score, rounded up")
     lowest: bool = Field(default=False, description="low scores are better (perplexity, toxicity)")
+
+    def reads(self) -> tuple[MetaUse, ...]:
+        """The score, without which nothing is dropped."""
+        why = "documents without the score are kept, so nothing would be dropped"
+        return (MetaUse("by", self.by, why, kind=(int, float), required=True),)
 
 
 class KeepTop(Ranking):

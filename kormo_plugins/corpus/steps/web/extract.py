@@ -27,6 +27,10 @@ class ExtractParams(Strict):
     )
     comments: bool = Field(default=True, description="keep reader comments, which in forums are the main text (ours)")
 
+    def writes(self) -> tuple[str, ...]:
+        """What a page says of itself."""
+        return ("title", "date")
+
 
 class Extract:
     """Replaces a page by its main text; sets `title` and `date` in its `meta` if absent."""
