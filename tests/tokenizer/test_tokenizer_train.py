@@ -191,6 +191,15 @@ def test_text_without_language(tmp_path: Path, texts) -> None:
     assert result["sample"]["sampled_bytes"] == {"any": 100_000}
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_vocabulary_that_no_text_could_fill_reserves_no_memory(
+    tmp_path: Path, texts, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    """Trainers reserve memory for each entry, and the process ended without a message."""
+    monkeypatch.setattr(merges, "gigabpe_is_installed", lambda: installed)
+    refused("5,000,000,000, but this text yields only", texts(3), tmp_path, vocab_size=5_000_000_000)
+
+
 def test_too_little_text_for_the_vocabulary(tmp_path: Path, texts) -> None:
     error = refused("but this text yields only", texts(3), tmp_path, vocab_size=100_000)
     reachable = int(error.do.rsplit(" ", 1)[1].replace(",", ""))

@@ -116,9 +116,10 @@ def learn_merges(
         raise _too_many(counts, params)
     if external and differs(_from_disk, scratch / "disk"):
         return different.format("the pieces on disk")
+    most = ALPHABET + counts.total()[1]  # a merge needs a byte of its own; trainers reserve memory for each entry
     learn, name = (_from_disk, f"kormo-plugins {__version__}") if external else (_by_gigabpe, "")
     return Learned(
-        learn(counts, params, params.vocab_size, scratch / "counts"),
+        learn(counts, params, min(params.vocab_size, most), scratch / "counts"),
         {
             "trainer": name or f"gigabpe {version('gigabpe')}",
             "reference": f"tokenizers {version('tokenizers')}",

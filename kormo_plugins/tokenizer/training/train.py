@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 READING = "tokenizer: reading"
+EXPANSION = 3
+"""Bytes in NFC of a byte of text, at most. Each merge needs one, and trainers reserve memory for each entry."""
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
     r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # letters, with at most one preceding other character (a space)
@@ -94,7 +96,9 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
         refusal = library_refusal(census, quotas, params)
         if refusal and not merges_are_counted_here(params):
             raise refusal
-        tokenizer, trainer = _learn(partial(draw, spool.texts, quotas, params), params, Path(folder), refusal)
+        most = 256 + EXPANSION * sum(quota.size for quota in quotas.values())
+        possible = params.model_copy(update={"vocab_size": min(params.vocab_size, most)})
+        tokenizer, trainer = _learn(partial(draw, spool.texts, quotas, params), possible, Path(folder), refusal)
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
         raise KormoError(
