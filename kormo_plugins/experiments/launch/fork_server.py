@@ -14,6 +14,7 @@ The protocol is one JSON line per training on stdin, `{"recipe", "log", "env"}`,
 from __future__ import annotations
 
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -114,6 +115,8 @@ def serve() -> None:
     for name in IMPORTS:
         importlib.import_module(name)
     importlib.import_module("kormo_plugins").KormoPlugin  # noqa: B018 - its module is imported on first use
+    gc.collect()
+    gc.freeze()  # a child that walks over all that was imported copies each page of it; a training does it seven times
     child, dies_with_us = 0, ends_with_us()
 
     def forward(number: int, frame: FrameType | None) -> None:
