@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,14 @@ def spare_collections() -> None:
     """For the start of a command: collects seldom, which is a tenth of a short one, and not at its end, where Python
     would search everything several times (0.4 s once numba is loaded)."""
     gc.set_threshold(*THRESHOLD)
-    atexit.register(gc.freeze)  # registered first, so that it runs last
+    atexit.register(_search_nothing)  # registered first, so that it runs last
+
+
+def _search_nothing() -> None:
+    """Leaves all that is there out of the last search; not where torch was imported, which brings libraries that list
+    at exit what was not collected (nanobind, in triton), and takes longer than that search."""
+    if "torch" not in sys.modules:
+        gc.freeze()
 
 
 @contextmanager

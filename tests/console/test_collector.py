@@ -26,8 +26,14 @@ del left
 SPARE = "from kormo_plugins.console.collector import spare_collections; spare_collections()\n"
 
 
-@pytest.mark.parametrize(("begin", "said"), [("", "searched\n"), (SPARE, "")])
+HEAVY = "import types; sys.modules['torch'] = types.ModuleType('torch')\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "said"), [("", "searched\n"), (SPARE, ""), (SPARE + "import sys\n" + HEAVY, "searched\n")]
+)
 def test_a_command_does_not_search_at_its_end(begin: str, said: str) -> None:
+    """It does where torch was imported: of libraries that count what is left, each would be told as a leak."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", begin + LEFT]
     assert subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout == said

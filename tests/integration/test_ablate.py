@@ -91,7 +91,7 @@ def test_cells_by_a_launcher_and_a_cell_that_fails(lab: Lab) -> None:
     started = ablate(
         lab, "launched_rates", question="Is it launched?", base="launched.yml", seeds=[7], launcher="torchrun",
         launcher_args=["--standalone", "--nproc_per_node=1"], measure={"loss": {"metric": "loss"}},
-        variants={"plain": {}, "broken": {"learning_rate": 1e30}},
+        variants={"plain": {}, "broken": {"learning_rate": 1e9}},
     )  # fmt: skip
     told, error = started.communicate(timeout=600)
     found = json.loads(told)

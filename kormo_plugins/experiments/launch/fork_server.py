@@ -13,6 +13,7 @@ The protocol is one JSON line per training on stdin, `{"recipe", "log", "env"}`,
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import importlib
@@ -117,6 +118,7 @@ def serve() -> None:
     importlib.import_module("kormo_plugins").KormoPlugin  # noqa: B018 - its module is imported on first use
     gc.collect()
     gc.freeze()  # a child that walks over all that was imported copies each page of it; a training does it seven times
+    atexit.register(gc.unfreeze)  # libraries list at exit what was not collected
     child, dies_with_us = 0, ends_with_us()
 
     def forward(number: int, frame: FrameType | None) -> None:
