@@ -64,6 +64,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     documents = generate(EmbeddedParams(language="all", megabytes=2.0, seed=5))
     rows = (json.dumps({"text": d.text, "language": d.language}, ensure_ascii=False) + "\n" for d in documents)
     (text / "text.jsonl").write_text("".join(rows), encoding="utf-8")
+    (folder / "comments.tsv").write_text("document\tlabel\n재미있게 봤습니다\t1\n지루했습니다\t0\n", encoding="utf-8")
     return Lab(folder, {"KORMO_DATA": str(text)})
 
 
