@@ -19,7 +19,7 @@ from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.open import open_rows
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.record import record_of
-from kormo_plugins.recipe.files.resolve import resolve
+from kormo_plugins.recipe.files.resolve import as_written
 from kormo_plugins.recipe.files.shipped import beside
 from kormo_plugins.recipe.files.tree import Block, Leaf, merge, plain
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -112,11 +112,11 @@ def lineage(recipe: Recipe) -> dict[str, object] | None:
         return None
     tree: Block | Leaf = Block({}, "")
     for path in paths:
-        tree = merge(tree, resolve(path).tree)
+        tree = merge(tree, as_written(path).tree)
     before, now = flat(plain(tree)), flat(recipe.resolved.values)
     keys = [*now, *(key for key in before if key not in now)]
     changed = {key: [before.get(key), now.get(key)] for key in keys if before.get(key) != now.get(key)}
-    files = [str(path) for path in (resolve(first).files if written else recipe.resolved.files)]
+    files = [str(path) for path in (as_written(first).files if written else recipe.resolved.files)]
     return {"files": files, "parents": [str(path) for path in paths], "changed": changed}
 
 

@@ -25,7 +25,7 @@ from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.recipe.files.record import FIRST_LINE, RECORD, record_of
-from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, resolve
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, as_written
 from kormo_plugins.recipe.files.tree import UNITED
 from kormo_plugins.recipe.files.yaml_file import read_value
 from kormo_plugins.recipe.load import Recipe, load_recipe
@@ -70,7 +70,7 @@ def with_changes(recipe_path: Path, changes: Mapping[str, object], out: Path) ->
 
 def changed(recipe_path: Path, changes: Mapping[str, object]) -> Recipe:
     """The recipe with `changes`, loaded and checked; nothing is written."""
-    return load_recipe(recipe_path, nested(changes, resolve(recipe_path).values))
+    return load_recipe(recipe_path, nested(changes, as_written(recipe_path).values))
 
 
 def text_of(recipe: Recipe, changes: Mapping[str, object]) -> str:
@@ -143,7 +143,7 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, object]:
     Raises:
         KormoError: a word has no `=`, a key is given twice, or a value has the wrong type.
     """
-    resolved = resolve(recipe_path)
+    resolved = as_written(recipe_path)
     changes: dict[str, object] = {}
     for word in words:
         key, sign, text = word.partition("=")

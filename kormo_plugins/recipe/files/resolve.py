@@ -112,6 +112,12 @@ def resolve(path: Path | str, overrides: Mapping[str, object] | None = None, uns
     return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS, unset)
 
 
+def as_written(path: Path | str) -> Resolved:
+    """`resolve` of a recipe that is not used as it is: its values are looked at, or changed before they are used.
+    References to variables that are not set are left as they are; what is changed may be where they stand."""
+    return resolve(path, unset=Faults())
+
+
 def resolve_data(
     path: Path | str, overrides: Mapping[str, object] | None = None, unset: Faults | None = None
 ) -> Resolved:
