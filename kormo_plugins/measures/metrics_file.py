@@ -4,6 +4,9 @@ A resumed run appends to the same file after a line `{"event": "resume", "step":
 it are superseded. A run killed before its first checkpoint restarts after `{"event": "start"}`, which supersedes
 everything. The last line may be incomplete while the run is active.
 
+Earlier versions also wrote the start of a finished run: a resume from its last step, and a final record (`train_loss`)
+that no step precedes. Both are ignored.
+
 Renamed metrics are read under their current names, so that old and new runs can be compared.
 """
 
@@ -30,18 +33,37 @@ def current_name(name: str) -> str:
     return f"{RENAMED.get(first, first)}/{rest}" if slash else name
 
 
+class Start(NamedTuple):
+    """Where a run went on after a stop.
+
+    Args:
+        before: number of lines before it; lines that it superseded are not counted.
+        step: from which the run was resumed; 0 for a restart.
+        time: Unix time; None if it was not recorded.
+    """
+
+    before: int
+    step: int
+    time: float | None
+
+
 class Metrics(NamedTuple):
     """The metrics that a run logged.
 
     Args:
         lines: in file order, without those superseded by a resume.
-        resumes: steps from which the run was resumed; 0 for a restart.
+        starts: resumes and restarts, in file order, without those after which no step was trained.
         broken: line numbers, from 1, that are not JSON or hold values that no run logs.
     """
 
     lines: list[dict[str, Any]]
-    resumes: list[int]
+    starts: list[Start]
     broken: list[int]
+
+    @property
+    def resumes(self) -> list[int]:
+        """Steps from which the run was resumed; 0 for a restart."""
+        return [start.step for start in self.starts]
 
 
 def read_metrics_file(path: Path) -> Metrics:
@@ -56,15 +78,28 @@ def read_metrics_file(path: Path) -> Metrics:
         if not _sound(line):
             metrics.broken.append(number)
             continue
-        if line.get("event") == "start":
-            metrics.resumes.append(0)
-            metrics.lines.clear()
-        elif line.get("event") == "resume":
-            metrics.resumes.append(int(line["step"]))
-            metrics.lines[:] = [line_before for line_before in metrics.lines if _step(line_before) <= line["step"]]
+        if line.get("event") in ("start", "resume"):
+            _start(metrics, line)
+        elif _trained_nothing(metrics, line):
+            del metrics.lines[metrics.starts.pop().before :]
         else:
             metrics.lines.append({current_name(name): value for name, value in line.items()})
     return metrics
+
+
+def _start(metrics: Metrics, event: dict[str, Any]) -> None:
+    """Records a start, and removes the lines that it supersedes."""
+    again = event["event"] == "start"
+    step = 0 if again else int(event["step"])
+    metrics.lines[:] = [line for line in metrics.lines if not again and _step(line) <= step]
+    left = len(metrics.lines)
+    metrics.starts[:] = [start._replace(before=min(start.before, left)) for start in metrics.starts]
+    metrics.starts.append(Start(left, step, event.get("time")))
+
+
+def _trained_nothing(metrics: Metrics, line: dict[str, Any]) -> bool:
+    """Whether a line is the final record of a resume after which no step was trained."""
+    return "train_loss" in line and bool(metrics.starts) and 0 < _step(line) <= metrics.starts[-1].step
 
 
 def _sound(line: object) -> TypeGuard[dict[str, Any]]:

@@ -18,7 +18,7 @@ import yaml
 
 from kormo_plugins.errors import KormoError, type_in_words, value_in_words
 from kormo_plugins.measures.metrics_file import FILE as METRICS
-from kormo_plugins.measures.metrics_file import read_metrics_file
+from kormo_plugins.measures.metrics_file import Start, read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
 from kormo_plugins.measures.scores import EvaluationRecord
 from kormo_plugins.reporting.preempted import stopped
@@ -49,7 +49,7 @@ class Run:
         record: `run.json`.
         recipe: the resolved recipe as text, and as values.
         lines: `metrics.jsonl`, without the lines that a resume replaced.
-        resumes: steps from which the run was resumed.
+        starts: where the run was resumed or restarted after a stop.
         samples: continuations of the finished model: `{prompt, text}`.
         written: continuations during training: `{step, language, prompt, text}`.
         evaluation: `evaluation.json`, if the run was evaluated.
@@ -64,7 +64,7 @@ class Run:
     recipe_text: str = ""
     recipe: dict[str, object] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
-    resumes: list[int] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
     samples: list[dict[str, str]] = field(default_factory=list)
     written: list[dict[str, Any]] = field(default_factory=list)
     evaluation: EvaluationRecord = field(default_factory=EvaluationRecord)
@@ -154,7 +154,7 @@ def read_run(folder: Path) -> Run:
     if run.record.get("recipe_sha256", (sha256 := _sha256(folder / "recipe.yml"))) != sha256:
         run.warnings.append(f"recipe.yml does not match the hash in {RECORD}.")
     changed = _changed(folder, run.warnings)
-    run.lines, run.resumes, broken = read_metrics_file(folder / METRICS) if METRICS not in changed else ([], [], [])
+    run.lines, run.starts, broken = read_metrics_file(folder / METRICS) if METRICS not in changed else ([], [], [])
     if broken:
         run.warnings.append(f"{METRICS}: {len(broken):,} lines cannot be read ({_why_broken(folder)}).")
     samples = [] if SAMPLES in changed else _json(folder / SAMPLES, run.warnings, list, needed=False) or []
@@ -170,6 +170,25 @@ def read_run(folder: Path) -> Run:
     run.evaluation = cast("EvaluationRecord", scores)
     run.warnings += _warnings(run)
     return run
+
+
+def trained(run: Run) -> tuple[int, float]:
+    """Steps and seconds from the first to the last logged line.
+
+    The time between a stop and the resume is not counted, nor the steps and the time between the last line before the
+    stop and the checkpoint: when the checkpoint was written is not recorded.
+    """
+    starts = {start.before: start for start in run.starts}
+    steps, seconds, since, begun = 0, 0.0, 0, None
+    for place, line in enumerate(run.lines):
+        if place in starts:
+            since, begun = starts[place].step, starts[place].time
+        if isinstance(line.get("time"), (int, float)):
+            step, now = int(line.get("step", 0)), float(line["time"])
+            if begun is not None:
+                steps, seconds = steps + max(0, step - since), seconds + max(0.0, now - begun)
+            since, begun = step, now
+    return steps, seconds
 
 
 def last_of_each(lines: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -229,7 +248,7 @@ def _warnings(run: Run) -> list[str]:
     aside = sorted(path.name for path in run.folder.glob("checkpoint-*") if _INCOMPLETE.match(path.name))
     if aside:
         messages.append(f"Checkpoints that were not whole were set aside: {', '.join(aside)}.")
-    for step in run.resumes:
+    for step in (start.step for start in run.starts):
         again = (
             f"resumed from step {step:,}" if step else "restarted from the beginning, as there was no checkpoint yet"
         )

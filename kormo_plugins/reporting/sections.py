@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from kormo_plugins.measures.metrics_file import current_name
@@ -20,7 +19,7 @@ from kormo_plugins.reporting.markup import (
     text,
 )
 from kormo_plugins.reporting.recipes import changes, differences
-from kormo_plugins.reporting.run import Run
+from kormo_plugins.reporting.run import Run, trained
 
 SOURCES = ("kormo.data.sources.", "kormo.data.mixture.weights.")
 MANY = 30
@@ -47,23 +46,14 @@ def final_numbers(run: Run) -> dict[str, str]:
         numbers["tokens"] = short(step * run.tokens_per_step)
     if parameters := run.facts.get("parameters"):
         numbers["parameters"] = short(float(parameters))
-    if seconds := training_seconds(run):
+    steps, seconds = trained(run)
+    if seconds:
         numbers["time"] = duration(seconds)
-        if run.tokens_per_step:
-            numbers["tokens per second"] = number(step * run.tokens_per_step / seconds, 3)
+        if run.tokens_per_step and steps:
+            numbers["tokens per second"] = number(steps * run.tokens_per_step / seconds, 3)
     if share := synthetic_share(run):
         numbers["synthetic text"] = share
     return numbers
-
-
-def training_seconds(run: Run) -> float:
-    """Wall time from the first to the last logged line, without pauses before a resume."""
-    total = 0.0
-    lines = [line for line in run.lines if isinstance(line.get("time"), (int, float))]
-    for before, line in pairwise(lines):
-        resumed = any(before.get("step", 0) <= step < line.get("step", 0) for step in run.resumes)
-        total += 0.0 if resumed else max(0.0, line["time"] - before["time"])
-    return total
 
 
 def synthetic_share(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from html.parser import HTMLParser
 from pathlib import Path
@@ -143,6 +144,26 @@ def test_the_page_shows_duplicates_and_a_dominating_generator(tmp_path: Path, co
     assert "one writer dominates" in parsed.text and "One generator wrote most" in parsed.text
     funnel = [row for row in page.read_text(encoding="utf-8").split("<tr>") if row.startswith("<td class=name>read")]
     assert f"{5 * stats['one']['steps'][0]['bytes_out']:,}" in funnel[0]  # tokens by those of what stays
+    assert "minhash_dedup: 2 documents; the first was kept" in parsed.text
+
+
+def test_the_page_says_which_copy_was_kept(tmp_path: Path, components: Registry) -> None:
+    """With `prefer` it need not be the first one of the source."""
+    text = various(1)[0]
+    rows = [{"id": f"d{year}", "text": text, "date": f"{year}-01-01"} for year in (2019, 2024)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    recipe = CorpusRecipe.model_validate({
+        "sources": {"web": {"reader": {"name": "jsonl", "path": str(path), "columns": {"keep": ["date"]}}}},
+        "held_out": {"documents": 0},
+        "steps": [{"name": "minhash_dedup", "prefer": ["newest", "longest"]}],
+    })  # fmt: skip
+    folder = tmp_path / "web"
+    folder.mkdir()
+    stats = {"web": build_source("web", recipe.sources["web"], recipe, components, folder)}
+    page = write_report(recipe, {"web": folder}, stats, tmp_path).read_text(encoding="utf-8")
+    assert "2 documents; the preferred copy was kept and is listed first (prefer: newest, longest)" in page
+    assert page.index("<blockquote>d2024") < page.index("<blockquote>d2019") and "the first was kept" not in page
 
 
 @pytest.mark.parametrize("licenses", [("CC-BY-4.0",), ("Apache-2.0", "CC0-1.0"), ("as stated by the dataset card",)])

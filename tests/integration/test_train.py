@@ -57,10 +57,15 @@ def test_each_stage_says_what_it_builds_and_builds_it_once(lab: Lab, trained: An
     for kind in ("corpus", "tokenizer", "shards", "rows", "init"):
         assert re.search(rf"kormo: {kind}\s.*: done in", trained.stderr), kind
     # A finished run, by its own resolved recipe: nothing is built, nothing is trained.
+    metrics = (lab.out("base") / "metrics.jsonl").read_bytes()
     again = lab.axolotl("train", str(lab.out("base") / "recipe.yml"), "--launcher", "python")
     assert again.returncode == 0, again.stderr[-3000:]
     assert ": building" not in again.stderr and again.stderr.count("already built") >= 8
     assert json.loads((lab.out("base") / "checkpoint-8" / "trainer_state.json").read_text())["global_step"] == 8
+    assert (lab.out("base") / "metrics.jsonl").read_bytes() == metrics
+    assert again.stderr.count("the run is finished at step 8: nothing was trained") == 1
+    assert "step 8 of 8" not in again.stderr
+    assert "The run was interrupted" not in (lab.out("base") / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_export_is_a_model_of_transformers(lab: Lab, trained: Any) -> None:

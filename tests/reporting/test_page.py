@@ -21,8 +21,8 @@ from kormo_plugins.reporting.charts import curves, downsample, legend, safe_json
 from kormo_plugins.reporting.markup import duration, number, short
 from kormo_plugins.reporting.needle import needles
 from kormo_plugins.reporting.page import write_report
-from kormo_plugins.reporting.run import names, read_run, read_runs
-from kormo_plugins.reporting.sections import final_numbers, training_seconds
+from kormo_plugins.reporting.run import names, read_run, read_runs, trained
+from kormo_plugins.reporting.sections import final_numbers
 from kormo_plugins.training.guards import preemption_file
 
 from .made_runs import EVIL, write_ablation_folder, write_evaluation, write_run
@@ -101,7 +101,39 @@ def test_a_resumed_run_is_drawn_once_and_says_so(tmp_path: Path) -> None:
     assert found.curve("loss")[-1][0] == 20 * 1024
     told = " ".join(found.warnings)
     assert "resumed from step 10" in told and "checkpoint-15.incomplete" in told and "1 lines cannot be read" in told
-    assert training_seconds(found) < 100  # not the hours between
+    assert trained(found) == (20, 20.0 + 40.0)  # not the hours between
+
+
+def _resumed(folder: Path, *lines: dict[str, object]) -> Path:
+    """A run with lines of metrics after those of its 20 steps, which end with an evaluation 2 s after 1,041."""
+    run = write_run(folder, steps=20)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    return run
+
+
+def test_the_start_of_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    """Earlier versions wrote a resume after the last step, and a record of the training that was none."""
+    end = {"step": 20, "train_loss": 6.5, "time": 1043.0}
+    again = [{"event": "resume", "step": 20, "time": 9000.0}, {"step": 20, "train_loss": 0.0, "time": 9001.0}]
+    once, twice = (read_run(_resumed(tmp_path / str(n), end, *again * n)) for n in (0, 2))
+    assert final_numbers(once) == final_numbers(twice) and trained(twice) == (20, 42.0)
+    assert once.lines == twice.lines and twice.last("train_loss") == 6.5
+    assert not twice.starts and "interrupted" not in " ".join(twice.warnings)
+
+
+@pytest.mark.parametrize("first", [{"step": 12, "held_out/loss": 1.0, "time": 9000.0}, None])
+def test_the_time_between_a_stop_and_a_resume_counts_nowhere(tmp_path: Path, first: dict[str, object] | None) -> None:
+    """Also where a line of the checkpoint's step comes first, and where an earlier resume went further."""
+    resumes: list[dict[str, object]] = [
+        {"event": "resume", "step": 15, "time": 5000.0}, {"step": 16, "loss": 1.0, "time": 5002.0},
+        {"event": "resume", "step": 12, "time": 9000.0}, *([first] if first else []),
+        *({"step": step, "loss": 1.0, "time": 9000.0 + 2 * (step - 12)} for step in range(13, 21)),
+    ]  # fmt: skip
+    run = read_run(_resumed(tmp_path / "run", *resumes))
+    assert trained(run) == (12 + 8, 23.0 + 16.0)
+    assert [start.step for start in run.starts] == [15, 12]
+    assert final_numbers(run)["tokens per second"] == number(20 * 1024 / 39.0, 3)
 
 
 def test_a_preempted_run_says_how_it_goes_on(tmp_path: Path) -> None:

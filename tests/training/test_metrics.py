@@ -201,6 +201,28 @@ def test_a_run_that_begins_again_replaces_everything(tmp_path: Path) -> None:
     assert found.resumes == [0]
 
 
+def _started(folder: Path, step: int, steps: int) -> None:
+    """A start from the checkpoint of a step, up to its last; the final record has a loss, as that of Trainer."""
+    state = TrainerState(is_world_process_zero=True, global_step=step, max_steps=steps)
+    file = MetricsFile(folder)
+    file.on_train_begin(None, state, None)
+    for state.global_step in range(step + 1, steps + 1):
+        file.on_log(None, state, None, {"loss": 3.0})
+    file.on_log(None, state, None, {"train_loss": 3.0 if step < steps else 0.0})
+
+
+def test_a_start_that_trains_no_step_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    _started(tmp_path, 0, 4)
+    _started(tmp_path, 2, 4)
+    before = path.read_text()
+    assert before.count('"resume"') == 1 and before.count("train_loss") == 2
+    _started(tmp_path, 4, 4)
+    assert path.read_text() == before
+    _started(tmp_path, 3, 3)  # with max_steps lowered to the step of an earlier checkpoint
+    assert [line["step"] for line in read_metrics(path)] == [1, 2, 3] and "0.0" not in path.read_text()
+
+
 def test_a_resume_replaces_later_lines(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     lines = [{"step": 1, "loss": 4}, {"step": 2, "loss": 3}, {"event": "resume", "step": 1}, {"step": 2, "loss": 2}]
@@ -254,3 +276,13 @@ def test_a_terminal_gets_one_line_that_fits(monkeypatch: pytest.MonkeyPatch) -> 
     pictures = text.rstrip("\n").split("\r\x1b[2K")[1:]
     assert 20 < len(pictures) < 40 and max(map(len, pictures)) <= 80
     assert "█" in pictures[-1] and "░" not in pictures[-1]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_start_that_trains_no_step_says_so_in_one_line(stream: type[io.StringIO]) -> None:
+    bar = progress.Progress(stream())
+    state = SimpleNamespace(global_step=2000, max_steps=2000, is_world_process_zero=True)
+    bar.on_train_begin(None, state, None)
+    bar.on_log(None, state, None, logs={"train_loss": 0.0})
+    bar.on_train_end(None, state, None)
+    assert bar.stream.getvalue() == "kormo: the run is finished at step 2,000: nothing was trained\n"

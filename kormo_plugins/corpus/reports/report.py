@@ -4,7 +4,7 @@ file without scripts or external resources; and a dataset card in the hub's form
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def write_report(
         source_stats = stats[name]
         body.append(f"<h2>{_(name)}</h2>" + _funnel(source_stats, (tokens or {}).get(name)) + _shapes(source_stats))
         body.append(_unread(source_stats))
-        body.append(_clusters(folders[name]))
+        body.append(_clusters(folders[name], _preferences(recipe, name)))
         body.append(_domains(folders[name]))
         body.append("<h3>Dropped documents, with examples</h3>" + _rejects(folders[name], source_stats))
     return write_page(title, "".join(body), out / "report.html")
@@ -165,15 +165,33 @@ def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(head, rows) if rows else "<p>No duplicates were found, or no deduplication step ran.</p>"
 
 
-def _clusters(folder: Path) -> str:
-    """The largest duplicate clusters: the kept document and some of the dropped ones."""
+def _preferences(recipe: CorpusRecipe, source: str) -> dict[str, list[str]]:
+    """Step -> what its `prefer` names, for the steps of a source that have such a list."""
+    chosen = {step.name: step.values.get("prefer") for step in recipe.steps_of(recipe.sources[source])}
+    return {step: list(map(str, prefer)) for step, prefer in chosen.items() if isinstance(prefer, list | tuple)}
+
+
+def _which_was_kept(prefer: Sequence[str]) -> str:
+    """Which copy of a cluster was kept; ties go to the first copy."""
+    if not prefer:
+        return "the first was kept"
+    return f"the preferred copy was kept and is listed first (prefer: {', '.join(prefer)})"
+
+
+def _clusters(folder: Path, preferences: Mapping[str, Sequence[str]]) -> str:
+    """The largest duplicate clusters: the kept document and some of the dropped ones.
+
+    Args:
+        preferences: step -> what its `prefer` names; a step that is missing keeps the first copy.
+    """
     shown = []
     for step, clusters in read_clusters(folder).items():
+        kept = _which_was_kept(preferences.get(step, ()))
         for cluster in clusters["largest"]:
             samples = "".join(
                 f"<blockquote>{_(sample['id'])}\n{_(sample['text'])}</blockquote>" for sample in cluster["samples"]
             )
-            head = f"{_(step)}: {cluster['documents']:,} documents; the first was kept"
+            head = f"{_(step)}: {cluster['documents']:,} documents; {_(kept)}"
             shown.append(f"<details><summary>{head}</summary>{samples}</details>")
     return "<h3>Largest duplicate clusters</h3>" + "".join(shown) if shown else ""
 

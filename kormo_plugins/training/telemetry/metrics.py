@@ -9,7 +9,7 @@ Everything passes through the trainer's `log`, so TensorBoard, W&B and trackio g
     loss/load_balance, loss/future_1, … likewise: terms that the model itself adds to the loss (`parts` of its outputs)
 
 A resumed run appends to the file; a line `{"event": "resume"}` says from which step on later lines replace earlier
-ones.
+ones. The start of a finished run trains no step and writes nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
-from kormo_plugins.measures.metrics_file import FILE
+from kormo_plugins.measures.metrics_file import FILE, read_metrics
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.settings import Settings
 from kormo_plugins.training.telemetry import throughput
 from kormo_plugins.training.telemetry.loss_by_source import LossBySource, Reduce
+from kormo_plugins.training.telemetry.progress import trains_nothing
 
 if TYPE_CHECKING:
     import torch
@@ -129,14 +130,17 @@ class MetricsFile(TrainerCallback):
     def __init__(self, output_dir: Path) -> None:
         self.path = output_dir / FILE
         self._begun = False
+        self._idle = False  # trains no step
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Writes the step of a resume, or that a run without a checkpoint starts again."""
+        """Writes the step of a resume, or that a run without a checkpoint starts again; nothing if no step is left."""
         if not state.is_world_process_zero or self._begun:
             return
-        self._begun = True
+        self._begun, self._idle = True, trains_nothing(state)
+        if self._idle and not self._goes_beyond(state.global_step):
+            return
         if state.global_step:
             self._write({"event": "resume", "step": state.global_step, "time": time.time()})
         elif self.path.is_file():
@@ -150,10 +154,14 @@ class MetricsFile(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Writes one line: the step, the logs, the time."""
+        """Writes one line: the step, the logs, the time; nothing in a start that trains no step."""
         self.on_train_begin(args, state, control)  # another callback's on_train_begin may log before ours
-        if state.is_world_process_zero:
+        if state.is_world_process_zero and not self._idle:
             self._write({"step": state.global_step, **(logs or {}), "time": time.time()})
+
+    def _goes_beyond(self, step: int) -> bool:
+        """Whether the file has lines of later steps, which the run no longer has: its `max_steps` was lowered."""
+        return any(line.get("step", 0) > step for line in read_metrics(self.path))
 
     def _write(self, line: Mapping[str, object]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

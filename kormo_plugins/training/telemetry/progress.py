@@ -41,15 +41,19 @@ class Progress(TrainerCallback):
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)
         self._start = self._shown = time.monotonic()
         self._logs: dict[str, float] = {}
+        self._idle = False  # trains no step
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Starts the clock, at the step of a resumed run."""
+        """Starts the clock, at the step of a resumed run; says so if no step is left."""
         self._start = self._shown = time.monotonic()
         self._recent.clear()
         self._recent.append((self._start, state.global_step))
-        if state.is_world_process_zero:
+        self._idle = trains_nothing(state)
+        if state.is_world_process_zero and self._idle:
+            self._write(f"kormo: the run is finished at step {state.global_step:,}: nothing was trained\n")
+        elif state.is_world_process_zero:
             self._show(state)
 
     def on_log(
@@ -78,8 +82,8 @@ class Progress(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Shows the final state."""
-        if state.is_world_process_zero:
+        """Shows the final state, unless no step was trained."""
+        if state.is_world_process_zero and not self._idle:
             self._show(state)
             if self.terminal:
                 self._write("\n")
@@ -112,6 +116,11 @@ class Progress(TrainerCallback):
     def _write(self, text: str) -> None:
         self.stream.write(text)
         self.stream.flush()
+
+
+def trains_nothing(state: TrainerState) -> bool:
+    """Whether a training that begins is resumed from its last step."""
+    return 0 < state.max_steps <= state.global_step
 
 
 def clock(seconds: float) -> str:
