@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.override import nested, parse
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, resolve, resolve_data
 from kormo_plugins.recipe.load import load_recipe
@@ -87,3 +88,8 @@ def test_the_origin_of_a_source_and_the_interval_of_a_monitor(tmp_path: Path) ->
     recipe.write_text(yaml.safe_dump({"kormo": {"data": "child.yml", "monitor": {"every_steps": 5}}}), encoding="utf-8")
     resolved = resolve(recipe, {"kormo": {"monitor": {"every_tokens": 1000}}})
     assert resolved.values["kormo"] == {"data": {"sources": expected}, "monitor": {"every_tokens": 1000}}
+
+
+def test_parameters_that_exclude_each_other_say_how_an_inherited_one_is_taken_away() -> None:
+    with pytest.raises(KormoError, match="exactly one of path and urls; null takes an inherited one away"):
+        registry().params("reader", "warc", {"path": "crawl", "urls": "list.txt"}, "data.yml")
