@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ from kormo_plugins.store.lease import new_folder
 from kormo_plugins.tokenizer.comparison.page import table, write_page
 from kormo_plugins.tokenizer.comparison.report import report as measure
 from kormo_plugins.tokenizer.params import named
-from kormo_plugins.tokenizer.texts import read_texts
+from kormo_plugins.tokenizer.texts import SUFFIXES, read_texts, unread
 from kormo_plugins.wording.numbers import many
+
+LOG = logging.getLogger(__name__)
+NAMED = 5
+"""Paths that a warning names."""
 
 text_option = click.option(
     "--text",
@@ -135,6 +140,11 @@ def _check_files(command: str, files: tuple[Path, ...]) -> None:
             raise KormoError(
                 where=f"{command}: --text", found=str(file), why="there is no such file", do="check the path"
             )
+    if others := unread(files):
+        names = ", ".join(map(str, others[:NAMED])) + (", …" if len(others) > NAMED else "")
+        LOG.warning(
+            "%s: not read: %s; of a folder only %s are read, and no folders inside", command, names, ", ".join(SUFFIXES)
+        )
 
 
 def _terms(path: Path) -> list[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from zstandard import ZstdError
 
-from kormo_plugins.documents.document import Document, read_documents
+from kormo_plugins.documents.document import Document, from_line, read_lines
 from kormo_plugins.errors import KormoError, in_words
+from kormo_plugins.store.artifact import MANIFEST
 
+Line = TypeVar("Line", str, bytes)
 SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
 SCRIPTS = (
     ("ko", "가", "힣"),
@@ -40,8 +43,7 @@ def read_texts(files: Sequence[Path]) -> Iterator[Document]:
     """
     for path in files:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES))
-            yield from read_texts(inside)
+            yield from read_texts(sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES)))
             continue
         for document in _read(path):
             if document.language == "und":
@@ -49,19 +51,24 @@ def read_texts(files: Sequence[Path]) -> Iterator[Document]:
             yield document
 
 
+def unread(files: Sequence[Path]) -> list[Path]:
+    """What lies in those of `files` that are folders and is not read: files of other kinds, and folders.
+
+    In an artifact of ours (a corpus) nothing else is meant to be read.
+    """
+    folders = [path for path in files if path.is_dir() and not (path / MANIFEST).is_file()]
+    inside = [path for folder in folders for path in sorted(folder.iterdir())]
+    return [path for path in inside if not path.name.endswith(SUFFIXES) and not path.name.startswith(".")]
+
+
 def _read(path: Path) -> Iterator[Document]:
     source = path.name.split(".")[0]
     try:
         if path.name.endswith(".jsonl.zst"):
-            yield from read_documents(path)
+            yield from _parsed(read_lines(path), lambda line, number: from_line(line))
         elif path.name.endswith(".jsonl"):
             with path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file):
-                    row = json.loads(line)
-                    if not isinstance(row["text"], str):
-                        raise TypeError(f"line {number + 1}: the text is not a string")
-                    language = row.get("language") or row.get("lang") or "und"
-                    yield Document(str(number), row["text"], row.get("source") or source, language)
+                yield from _parsed(file, lambda line, number: _document(line, number, source))
         else:
             yield Document(source, path.read_text(encoding="utf-8"), source)
     except (OSError, ValueError, KeyError, TypeError, ZstdError) as error:
@@ -71,3 +78,30 @@ def _read(path: Path) -> Iterator[Document]:
             why="it cannot be read as UTF-8 text, or as JSONL with the key `text` in each line",
             do="repair the file, or remove it from the list",
         ) from None
+
+
+def _parsed(lines: Iterable[Line], parse: Callable[[Line, int], Document]) -> Iterator[Document]:
+    """The document of each line.
+
+    Args:
+        parse: gets a line and its number, from 0.
+    Raises:
+        ValueError: names the line of the file, which the parser of a line does not know.
+    """
+    for number, line in enumerate(lines):
+        try:
+            document = parse(line, number)
+        except json.JSONDecodeError as error:
+            found = f"invalid JSON at line {number + 1:,}, column {error.colno}: {error.msg.lower()}"
+            raise ValueError(found) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"line {number + 1:,}: {in_words(error)}") from None
+        yield document
+
+
+def _document(line: str, number: int, source: str) -> Document:
+    row = json.loads(line.rstrip("\r\n"))
+    if not isinstance(row["text"], str):
+        raise ValueError("the text is not a string")
+    language = row.get("language") or row.get("lang") or "und"
+    return Document(str(number), row["text"], row.get("source") or source, language)

@@ -38,6 +38,19 @@ def test_train_from_files(made: Made, kormo: Kormo, recipe: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_files_of_a_folder_that_are_not_read_are_named(
+    made: Made, kormo: Kormo, recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, corpora = tmp_path / "text", [made.path("corpus", name) for name in ("korean", "english")]
+    folder.mkdir()
+    for name in ("a.txt", "b.parquet", ".hidden"):
+        (folder / name).write_text("the quick brown fox", encoding="utf-8")
+    result = kormo("tokenizer", "train", recipe, "--text", folder, *corpora, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    said = [record.message for record in caplog.records if "not read" in record.message]
+    assert len(said) == 1 and f"not read: {folder / 'b.parquet'}; of a folder only .jsonl" in said[0]
+
+
 def test_a_recipe_that_trains_gives_the_same_tokenizer(made: Made, kormo: Kormo, tmp_path: Path) -> None:
     corpora = [made.path("corpus", name) for name in ("korean", "english", "more")]
     result = kormo("tokenizer", "train", "recipe.yml", "--text", *corpora, "--out", tmp_path / "out", "--json")

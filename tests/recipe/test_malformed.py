@@ -206,7 +206,7 @@ BLOCK = [
         "recipe.yml: kormo.tokenizer.train", "Did you mean 'stub_tokenizer'?"),
     Bad("nameless tokenizer", CHILD + "kormo: {tokenizer: {train: {name: null}}}\n",
         "recipe.yml: kormo.tokenizer.train", "`name` selects"),
-    Bad("two tokenizers", CHILD + "kormo: {tokenizer: {train: {name: stub_tokenizer}}}\n",
+    Bad("two tokenizers", CHILD + "kormo: {tokenizer: {path: tok, train: {name: stub_tokenizer}}}\n",
         "recipe.yml: kormo.tokenizer", "exactly one of"),
     Bad("missing tokenizer recipe", CHILD + "kormo: {tokenizer: {train: tok.yml}}\n",
         "recipe.yml: kormo.tokenizer.train", "no such file"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from kormo_plugins.documents.document import Document, write_documents
 from kormo_plugins.errors import KormoError
@@ -140,6 +141,10 @@ def test_table_and_page(folder: Path, text: Path, tmp_path: Path) -> None:
         (b'{"txt": "x"}\n', "a.jsonl", "the key 'text' is missing"),
         (b'{"text": 3}\n', "a.jsonl", "the text is not a string"),
         (b"{", "a.jsonl", "invalid JSON at line 1"),
+        (b'{"text": "x"}\n' * 1001 + b'{"text": "x",\n', "a.jsonl", "invalid JSON at line 1,002, column 14"),
+        (b'{"text": "x"}\n\n{"txt": "x"}\n', "a.jsonl", "invalid JSON at line 2, column 1"),
+        (b'{"text": "x"}\n' * 3 + b"{}", "a.jsonl", "line 4: the key 'text' is missing"),
+        (zstandard.compress(b'{"id": "a", "text": "x"}\n{"id": \n'), "a.jsonl.zst", "invalid JSON at line 2"),
         (b"\xff\xfe\x00", "a.txt", "the byte 0xff at position 0 is not UTF-8 text"),
         (b"not zstd", "a.jsonl.zst", "zstd decompress error"),
         (b"  \n", "a.txt", "no usable text"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -136,16 +137,53 @@ def test_sample_does_not_depend_on_order(texts) -> None:
     assert sum(((forward - backward) + (backward - forward)).values()) <= 4  # the two cut ones
 
 
-def test_shares_hold_where_a_language_is_short(texts, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def lopsided():
-        yield from texts(400, languages=("en",))()
-        yield from texts(20, languages=("ko",))()
+def of_both(texts, english: int, korean: int):
+    """Texts with so many documents of each language."""
 
+    def both():
+        yield from texts(english, languages=("en",))()
+        yield from texts(korean, languages=("ko",))()
+
+    return both
+
+
+def test_shares_hold_where_a_language_is_short(texts, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lopsided = of_both(texts, 400, 20)
     result = train(lopsided, TokenizerParams(vocab_size=400, megabytes=10), tmp_path)
     sampled = result["sample"]["sampled_bytes"]
     assert abs(sampled["ko"] - sampled["en"]) <= 1
     assert sampled["ko"] == result["sample"]["available_bytes"]["ko"]
-    assert "no more in the shares" in caplog.text
+    assert "the shares limit the sample to" in caplog.text
+
+
+@pytest.mark.parametrize("found", ["the warning", "the refusal"])
+def test_a_share_that_leaves_most_text_unused_is_named_with_its_mend(
+    texts, tmp_path: Path, caplog: pytest.LogCaptureFixture, found: str
+) -> None:
+    korean = of_both(texts, 5, 2000)
+    shares = {"ko": 0.6, "en": 0.4}
+    if found == "the warning":  # the vocabulary is reached, but of a small part of the text
+        train(korean, TokenizerParams(vocab_size=260, megabytes=6, shares=shares), tmp_path)
+        said = caplog.text
+        assert re.search(r"trained on [\d.]+ kB, not on the 6.0 MB", said) and " 0.0 MB" not in said
+    else:
+        error = refused("yields only", korean, tmp_path, vocab_size=4096, megabytes=6, shares=shares)
+        said = str(error)
+        assert error.where == "tokenizer: shares" and "raise megabytes" not in said
+    assert re.search(
+        r"share en 0.4 is short: the corpus has [\d.,]+ (kB|bytes) of en, and [\d.]+ (MB|kB) would need", said
+    )
+    proposed = re.search(r"set `shares: (\{.+?\})`", said)
+    assert proposed and "shares: {}" in said and "add text in en" in said
+    params = TokenizerParams(vocab_size=4096, megabytes=6, shares=shares | yaml.safe_load(proposed[1]))
+    census = sample.take_census(korean, params)
+    assert sample.share_limit(census, params) is None
+
+
+def test_shares_that_use_half_of_the_text_are_no_fault(texts, caplog: pytest.LogCaptureFixture) -> None:
+    params = TokenizerParams(vocab_size=4096, megabytes=6)
+    sample.plan_quotas(sample.take_census(of_both(texts, 100, 100), params), params)
+    assert "no more in the shares" in caplog.text and "the shares limit" not in caplog.text
 
 
 def test_result_is_the_manifest(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.recipe.files.folders import beside, folders_of
-from kormo_plugins.recipe.files.tree import Block, Keys, Leaf, merge, plain
+from kormo_plugins.recipe.files.tree import Block, Keys, Leaf, alternatives_at, merge, plain, taken_away
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 EXTENDS = "extends"
@@ -41,7 +41,7 @@ class Reader:
         known = (
             real,
             str(path),
-            at if short else None,
+            at if short else alternatives_at(at) or None,
         )  # below the top, a file means the same everywhere
         if known not in self._trees:
             self._chain.append(path)
@@ -97,7 +97,8 @@ class Reader:
         """The tree of a mapping in `file`, with its `extends` resolved; `short` if only a path was written."""
         today = self._today(values, file, at)
         own: Block | Leaf = Block(
-            {key: self._node(value, file, folders, (*at, key)) for key, value in today.items() if key != EXTENDS},
+            taken_away(today, file, at)
+            | {key: self._node(value, file, folders, (*at, key)) for key, value in today.items() if key != EXTENDS},
             file,
             replaces=not values and bool(at),
         )

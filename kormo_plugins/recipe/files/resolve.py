@@ -2,10 +2,11 @@
 
     resolved = parents, left to right  ⊕  the file's own keys  ⊕  the command line
 
-⊕ is defined in `tree.py`. There are two additional rules:
+⊕ is defined in `tree.py`. There are three additional rules:
 
 - A block with its own `extends` (or `data: some.yml`, short for `data: {extends: some.yml}`) replaces the inherited
   block. A block without one is merged into it.
+- Of alternatives (`ALTERNATIVES`), the one that a file gives replaces the inherited one.
 - `extends` is relative to the file that contains it, or names a file of the package (`kormo:pretrain.yml`, see
   `shipped.py`). For a symbolic link, it is relative to the folder of the link, or else to that of its target. All other
   paths are relative to the current folder, as in Axolotl.
@@ -28,7 +29,7 @@ from kormo_plugins.recipe.files.environment import expand
 from kormo_plugins.recipe.files.kinds import RECIPE, read_kind
 from kormo_plugins.recipe.files.reader import Reader
 from kormo_plugins.recipe.files.shipped import located
-from kormo_plugins.recipe.files.tree import Block, Keys, Leaf, merge, plain
+from kormo_plugins.recipe.files.tree import Block, Keys, Leaf, merge, plain, without_absent
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 COMMAND_LINE = "command line"
@@ -184,6 +185,7 @@ def _resolve(
     tree: Block | Leaf = reader.file(path, "")
     if overrides:
         tree = merge(tree, reader.block(overrides, COMMAND_LINE, (Path(),), ()))
+    tree = without_absent(tree)
     for keys in environment:
         tree = _expanded(tree, keys, reader.faults if unset is None else unset)
     reader.faults.raise_any()

@@ -4,16 +4,36 @@
 mapping `{}` (`shares: {}` removes the shares). ⊕ is associative, so a chain of recipes means the same however it is
 divided into files. Only `plugins` is a union, parents first: Axolotl loads our plugin only if the child lists it, so
 every child has this key, and replacing it would silently disable the parent's plugins.
+
+Of `ALTERNATIVES` exactly one is given. A block that gives one says of each other that it is absent, which ⊕ treats as
+any other value, so it stays associative. Two in the same block are left to the checks of the recipe, which refuse them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 UNITED = ("plugins",)
 Keys = tuple[object, ...]
+ANY_NAME = "*"
+_ORIGINS = (("reader",), ("generator",), ("tokens",))
+ALTERNATIVES: dict[tuple[str, ...], tuple[tuple[str, ...], ...]] = {
+    ("kormo", "tokenizer"): (("train",), ("path",), ("hub", "revision")),
+    ("kormo", "monitor"): (("every_steps",), ("every_tokens",)),
+    ("kormo", "data", "sources", ANY_NAME): _ORIGINS,
+    ("kormo", "monitor", "external_eval", "sources", ANY_NAME): _ORIGINS,
+    ("sources", ANY_NAME): _ORIGINS,
+}
+"""Block -> its alternatives; of each the key that chooses it, then those that belong to it."""
+
+
+class _Absent:
+    """The value of a key that an alternative takes away."""
+
+
+ABSENT = _Absent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +88,36 @@ def leaves(node: Block | Leaf, keys: Keys = ()) -> Iterator[tuple[Keys, Leaf]]:
     else:
         for key, child in node.children.items():
             yield from leaves(child, (*keys, key))
+
+
+def taken_away(values: Mapping[str, object], file: str, at: Keys) -> dict[object, Block | Leaf]:
+    """The keys that the mapping at `at` takes away from what it inherits, since it gives an alternative to them."""
+    choices = alternatives_at(at)
+    if all(values.get(choice[0]) is None for choice in choices):
+        return {}
+    others = [choice for choice in choices if values.get(choice[0]) is None]
+    return {key: Leaf(ABSENT, file) for choice in others for key in choice if key not in values}
+
+
+def alternatives_at(at: Keys) -> tuple[tuple[str, ...], ...]:
+    """The alternatives of the block at `at`; none for most."""
+    for pattern, choices in ALTERNATIVES.items():
+        if len(at) == len(pattern) and all(map(_fits, at, pattern)):
+            return choices
+    return ()
+
+
+def _fits(key: object, pattern: str) -> bool:
+    return key == pattern or (pattern == ANY_NAME and isinstance(key, str))
+
+
+def without_absent(node: Block | Leaf) -> Block | Leaf:
+    """The tree of a whole recipe, without the keys that are taken away."""
+    if isinstance(node, Leaf):
+        return node
+    children = {key: without_absent(child) for key, child in node.children.items() if not _is_absent(child)}
+    return Block(children, node.file, node.replaces)
+
+
+def _is_absent(node: Block | Leaf) -> bool:
+    return isinstance(node, Leaf) and node.value is ABSENT

@@ -11,15 +11,18 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import size as amount
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.training.spool import Spool
 from kormo_plugins.wording.numbers import many
@@ -30,6 +33,8 @@ BLOCK = 1 << 20
 """Bytes counted per histogram (one per document would cost more than reading the document)."""
 ANY = "any"
 """The single group used when no shares are given."""
+MUCH_LESS = 0.5
+"""Part of the text that could be used, below which a message names the share that limits the sample."""
 
 Texts = Callable[[], Iterable[str | Document]]
 
@@ -64,6 +69,13 @@ class Quota:
     size: int
     last_bin: int
     spare: int
+
+
+class ShareLimit(NamedTuple):
+    """Which share limits a sample, and what can be done, for a message."""
+
+    why: str
+    do: str
 
 
 def _language(item: str | Document, params: TokenizerParams) -> str:
@@ -160,16 +172,8 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
             do="add a source in that language, or take all text as it comes: `shares: {}`, which in a recipe is "
             "`kormo: {tokenizer: {train: {shares: {}}}}`",
         )
-    wanted = params.megabytes * 1e6
-    budget = min(wanted, *(sizes[language] / share for language, share in shares.items()))
-    if budget < wanted and params.shares:
-        LOG.warning(
-            "tokenizer: trained on %.1f MB, not on the %.1f MB that are requested (megabytes): this corpus has no more "
-            "in the shares %s",
-            budget / 1e6,
-            wanted / 1e6,
-            ", ".join(f"{language} {share:.3g}" for language, share in shares.items()),
-        )
+    budget = min(params.megabytes * 1e6, *(sizes[language] / share for language, share in shares.items()))
+    _warn_of_less(census, budget, params)
     quotas = {}
     for language, share in shares.items():
         size = min(round(budget * share), sizes[language])
@@ -177,6 +181,59 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
         last = int(np.searchsorted(filled, size))
         quotas[language] = Quota(size, last, size - int(filled[last] - census.bins[language][last]))
     return quotas
+
+
+def _warn_of_less(census: Census, budget: float, params: TokenizerParams) -> None:
+    """Says that the sample is smaller than requested, and why, unless all text is taken as it comes."""
+    wanted = params.megabytes * 1e6
+    if not params.shares or budget >= wanted:
+        return
+    drawn = f"trained on {amount(budget)}, not on the {amount(wanted)} that are requested (megabytes)"
+    if limit := share_limit(census, params):
+        LOG.warning("tokenizer: %s: %s; %s", drawn, limit.why, limit.do)
+    else:
+        shares = ", ".join(f"{language} {share:.3g}" for language, share in params.shares.items())
+        LOG.warning("tokenizer: %s: this corpus has no more in the shares %s", drawn, shares)
+
+
+def share_limit(census: Census, params: TokenizerParams) -> ShareLimit | None:
+    """The share that leaves most of the text unused; None if the shares allow at least half of what could be used.
+
+    What could be used is `megabytes`, or all text of the languages with a share if that is less.
+    """
+    sizes = {language: census.size(language) for language in params.shares}
+    if not sizes or not all(sizes.values()):
+        return None
+    short = min(sizes, key=lambda language: sizes[language] / params.shares[language])
+    share, total = params.shares[short], sum(sizes.values())
+    usable, drawn = min(params.megabytes * 1e6, total), sizes[short] / share
+    if drawn >= MUCH_LESS * usable:
+        return None
+    return ShareLimit(
+        f"the shares limit the sample to {amount(drawn)} of the {amount(total)} in this corpus, because the share "
+        f"{short} {share:.3g} is short: the corpus has {amount(sizes[short])} of {short}, and {amount(usable)} would "
+        f"need {amount(share * usable)}",
+        f"set `shares: {_shares_of(sizes)}`, which is what the corpus has, or `shares: {{}}` (all text as it is), or "
+        f"add text in {short}",
+    )
+
+
+def _shares_of(sizes: dict[str, int]) -> str:
+    """The shares of languages in a text, as a recipe writes them.
+
+    The largest gets what the others leave, and the others are rounded down, so that they do not limit the sample. None
+    is left out, however small: a child's shares are merged with those that it inherits.
+    """
+    total, largest = sum(sizes.values()), max(sizes, key=sizes.__getitem__)
+    others = {name: _rounded_down(size / total) for name, size in sizes.items() if name != largest}
+    shares = {largest: f"{1 - sum(map(float, others.values())):.4g}", **others}
+    return "{" + ", ".join(f"{name}: {share}" for name, share in shares.items()) + "}"
+
+
+def _rounded_down(share: float) -> str:
+    """A share with two significant digits, without an exponent."""
+    digits = 1 - math.floor(math.log10(share))
+    return f"{math.floor(share * 10**digits) / 10**digits:.{digits}f}"
 
 
 def _found(census: Census) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.console.progress import Progress, watched
 from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import size as amount
 from kormo_plugins.store.atomic import replace, write_text
 from kormo_plugins.store.json_file import write_json
 from kormo_plugins.tokenizer.chat.template import chat_template
@@ -47,6 +48,7 @@ from kormo_plugins.tokenizer.training.sample import (
     caps,
     draw,
     plan_quotas,
+    share_limit,
     statistics,
     take_census,
 )
@@ -101,13 +103,7 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
         tokenizer, trainer = _learn(partial(draw, spool.texts, quotas, params), possible, Path(folder), refusal)
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
-        raise KormoError(
-            where="tokenizer: vocab_size",
-            found=f"{params.vocab_size:,}, but this text yields only {learned:,} tokens ({_size(census, quotas)})",
-            why=f"a token of at most {params.max_token_length} bytes is learned if it occurs {params.min_frequency} "
-            "times in words of this text, and there are no more of those",
-            do=f"provide more text, raise megabytes if there is more, or set vocab_size to at most {learned:,}",
-        )
+        raise _too_few(learned, census, quotas, params)
     _complete(tokenizer)
     out.mkdir(parents=True, exist_ok=True)
     _write(tokenizer, out)
@@ -130,10 +126,29 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]
     return result
 
 
+def _too_few(learned: int, census: Census, quotas: dict[str, Quota], params: TokenizerParams) -> KormoError:
+    """The refusal of a text with too few different tokens; if the shares leave most of it unused, they come first."""
+    found = f"{params.vocab_size:,}, but this text yields only {learned:,} tokens ({_size(census, quotas)})"
+    if limit := share_limit(census, params):
+        return KormoError(
+            where="tokenizer: shares",
+            found=f"vocab_size {found}",
+            why=limit.why,
+            do=f"{limit.do}; vocab_size can be at most {learned:,} as it is",
+        )
+    return KormoError(
+        where="tokenizer: vocab_size",
+        found=found,
+        why=f"a token of at most {params.max_token_length} bytes is learned if it occurs {params.min_frequency} "
+        "times in words of this text, and there are no more of those",
+        do=f"provide more text, raise megabytes if there is more, or set vocab_size to at most {learned:,}",
+    )
+
+
 def _size(census: Census, quotas: dict[str, Quota]) -> str:
     documents, size = census.documents.total(), sum(map(census.size, census.bins))
     used = sum(quota.size for quota in quotas.values())
-    return f"{used / 1e6:,.2f} MB, from {size / 1e6:,.2f} MB in {many(documents, 'document')}"
+    return f"{amount(used)}, from {amount(size)} in {many(documents, 'document')}"
 
 
 def _learn(

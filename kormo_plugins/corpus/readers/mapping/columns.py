@@ -48,7 +48,7 @@ class Text(Strict):
     @model_validator(mode="after")
     def _one(self) -> Text:
         if (self.template is None) == (self.conversation is None):
-            raise ValueError("give exactly one of template and conversation")
+            raise ValueError("give exactly one of template and conversation; null takes an inherited one away")
         if self.template is not None and not self.names:
             raise ValueError("the template names no column")
         return self

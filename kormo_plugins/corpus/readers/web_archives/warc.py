@@ -55,7 +55,7 @@ class Archives(Strict):
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.path is None) == (self.urls is None):
-            raise ValueError("give exactly one of path and urls")
+            raise ValueError("give exactly one of path and urls; null takes an inherited one away")
         if self.base and self.urls is None:
             raise ValueError("base is the prefix of the addresses in urls, which is not set")
         return self

@@ -53,7 +53,7 @@ class ClassifierParams(Strict):
     def _one(self) -> ClassifierParams:
         both = self.positive is not None and self.negative is not None
         if both == (self.model is not None) or (self.positive is None) != (self.negative is None):
-            raise ValueError("give model, or both positive and negative")
+            raise ValueError("give model, or both positive and negative; null takes an inherited one away")
         return self
 
     def writes(self) -> tuple[str, ...]:
