@@ -168,8 +168,8 @@ def compile_ahead(wanted: Sequence[str], tell: Callable[[str], None] = lambda li
     """
     from kormo_plugins.store.compiled.functions import folder, holds
 
-    place, number = folder(), min(_cores(), MOST)
-    if place is None or number < 2 or not wanted:
+    place, number = folder(), min(_cores(), MOST, len(wanted))
+    if place is None or number < 2:
         return
     with alone(place / "locks" / "ahead"):
         if holds(KERNELS):
