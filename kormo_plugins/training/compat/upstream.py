@@ -58,6 +58,14 @@ TOUCHED: dict[str, str] = {
     "torch.utils.file_baton:FileBaton.wait": "waits for a lock of a killed compilation without a word",
     "torch:_fused_adamw_": "divides gradients by `grad_scale` of the optimizer: clipping without a pass",
     "pydantic.plugin._loader:get_plugins": "`kormo` looks for pydantic's plugins without importlib.metadata",
+    "numba.core.entrypoints:init_all": "our functions load no extensions of other packages",
+    "numba.core.dispatcher:Dispatcher.get_call_template": "one compilation where a variable begins with a literal",
+    "numba.core.dispatcher:Dispatcher.compile": "one process compiles a function, without searches for garbage",
+    "numba.core.dispatcher:Dispatcher._compilation_chain_init_hook": "our functions load no extensions",
+    "numba.core.caching:FunctionCache.load_overload": "a damaged file in the cache is compiled again",
+    "numba.core.caching:FunctionCache.save_overload": "a cache that cannot be written is told once",
+    "numba.core.caching:FunctionCache.flush": "a damaged index is replaced",
+    "numba.core.caching:UserProvidedCacheLocator.get_suitable_cache_subpath": "whether anything is compiled yet",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
