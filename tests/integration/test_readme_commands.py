@@ -22,7 +22,10 @@ pytestmark = [pytest.mark.soak, pytest.mark.axolotl]
 ELSEWHERE = {
     r"pip install|pytest|ruff|mypy|python docs/": "what .ci/run does",
     r"(?!kormo recipe|kormo train).* \S*10b": "a cluster, or a run of one",
-    r"sbatch|vllm|llama-server|python convert|lmplz|build_binary": "programs of others",
+    r"sbatch|vllm|llama-server|python convert|lmplz|build_binary|ollama|sigstore|transformers serve": "other programs",
+    r"kormo (publish (?!.*--dry-run)|checkpoint fetch|data publish)": "the hub; tests/integration/test_hub.py",
+    r"kormo (release|reproduce) .*--sign": "a key; tests/release",
+    r"kormo chat .*--web": "a server that does not end; tests/evaluation",
     r".*-0123456789ab|kormo data convert out ": "an artifact by a name that stands for its own; tests/shards",
     r"kormo eval .*(korean|english|kobest)": "data sets of the hub",
     r"kormo eval .*--(judge|against)": "a judge",
