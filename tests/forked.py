@@ -32,10 +32,7 @@ from typing import IO, Any
 from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.experiments.launch.fork_server import IMPORTS
 
-MORE_IMPORTS = (
-    "axolotl.cli.main", "axolotl.cli.preprocess", "axolotl.cli.merge_lora", "axolotl.core.trainers.base", "deepspeed",
-    "numba", "kormo_plugins.bridge.plugin",
-)  # fmt: skip
+MORE_IMPORTS = ("axolotl.cli.main", "axolotl.cli.preprocess", "axolotl.cli.merge_lora", "axolotl.core.trainers.base")
 READ_AT_IMPORT = {"TRITON_INTERPRET", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "KORMO_PLUGINS"}
 """Variables that libraries read while they are imported: a child cannot be given others than the server has."""
 

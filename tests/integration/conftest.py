@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,10 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
 
 RANK = "import sys; from axolotl.cli.train import do_cli; do_cli(config=sys.argv[1])"
 """What a launcher runs in each rank (`python -m axolotl.cli.train RECIPE`)."""
+
+
+AFTER_A_FAILURE = 30.0
+"""Seconds that other ranks have to end by themselves once one has failed."""
 
 
 @dataclass
@@ -155,7 +160,20 @@ class Lab:
             )
             for rank in range(count)
         ]  # fmt: skip
-        return [child.completed(timeout) for child in started]
+        end, failed = time.monotonic() + timeout, 0.0
+        while any(child.poll() is None for child in started):
+            if not failed and any(child.returncode for child in started):
+                failed = time.monotonic()
+            if (failed and time.monotonic() > failed + AFTER_A_FAILURE) or time.monotonic() > end:
+                break  # as a launcher does: the others would wait for the one that is gone
+            time.sleep(0.05)
+        running = [rank for rank, child in enumerate(started) if child.returncode is None]
+        for rank in running:
+            started[rank].kill()
+        done = [child.completed(timeout) for child in started]
+        told = "\n".join(f"{run.returncode}\n{run.stdout}\n{run.stderr}"[-4000:] for run in done)
+        assert failed or not running, f"{timeout} s; {told}"
+        return done
 
     def train(self, name: str, *words: str, change: Mapping[str, Any] | None = None, **env: str) -> Any:
         """Writes the recipe and trains it in one process."""
