@@ -20,7 +20,7 @@ from .conftest import Lab
 pytestmark = [pytest.mark.soak, pytest.mark.axolotl]
 
 ELSEWHERE = {
-    r"pip install|pytest|ruff|mypy|python docs/": "what .ci/run does",
+    r"pip install|pytest|ruff|mypy|python (docs|tests)/": "what .ci/run does, and benchmarks",
     r"(?!kormo recipe|kormo train).* \S*10b": "a cluster, or a run of one",
     r"sbatch|vllm|llama-server|python convert|lmplz|build_binary|ollama|sigstore|transformers serve": "other programs",
     r"kormo (publish (?!.*--dry-run)|checkpoint fetch|data publish)": "the hub; tests/integration/test_hub.py",
